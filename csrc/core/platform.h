@@ -1,0 +1,33 @@
+// What differs between a CPU and a CUDA compiler, in one place. Only core/ mentions __CUDACC__.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+// One source, compiled twice: for the host by cpu.cpp, for the device by cuda.cu.
+#ifdef __CUDACC__
+#define PYAUG_HD __device__ inline
+#else
+#define PYAUG_HD inline
+#endif
+
+namespace pyaug {
+
+// The type in which a stored pixel type is computed; core/half.h adds the 16-bit ones.
+template <class T>
+struct ComputeOf {
+  using type = T;
+};
+template <>
+struct ComputeOf<uint8_t> {
+  using type = double;
+};
+template <class T>
+using Compute = typename ComputeOf<T>::type;
+
+template <class T>
+constexpr bool is_exact = false;
+template <>
+inline constexpr bool is_exact<uint8_t> = true;
+
+}  // namespace pyaug

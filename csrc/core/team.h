@@ -1,0 +1,115 @@
+// Who works on one image: one CPU thread, or the threads of one CUDA block.
+//
+// Code written for a team visits pixels through `each_pixel` and combines what its lanes found with
+// sum, smallest and largest, whose order is fixed: the same bits every time.
+#pragma once
+
+#include "image.h"
+
+namespace pyaug {
+
+constexpr int kHistogramBins = kMaxChannels * 256;
+
+class SerialTeam {
+ public:
+  int lane() const { return 0; }
+  void sync() const {}
+  template <class T>
+  T sum(T value) const {
+    return value;
+  }
+  template <class T>
+  T smallest(T value) const {
+    return value;
+  }
+  template <class T>
+  T largest(T value) const {
+    return value;
+  }
+  uint32_t* histogram() { return histogram_; }
+  void clear_histogram() {
+    for (uint32_t& bin : histogram_) bin = 0;
+  }
+  void count(int bin) { ++histogram_[bin]; }
+
+  template <class T, class Body>
+  void each_pixel(const Image<T>& image, Body body) const {
+    Position at;
+    for (at.c = 0; at.c < image.channels; ++at.c)
+      for (at.y = 0; at.y < image.height; ++at.y)
+        for (at.x = 0; at.x < image.width; ++at.x) body(at);
+  }
+
+ private:
+  uint32_t histogram_[kHistogramBins];
+};
+
+#ifdef __CUDACC__
+
+class BlockTeam {
+ public:
+  struct Shared {
+    uint32_t histogram[kHistogramBins];
+    double partial[32];
+  };
+
+  __device__ explicit BlockTeam(Shared& shared) : shared_(shared) {}
+
+  __device__ int lane() const { return static_cast<int>(threadIdx.x); }
+  __device__ void sync() const { __syncthreads(); }
+  template <class T>
+  __device__ T sum(T value) const {
+    return reduce(value, [](T a, T b) { return a + b; });
+  }
+  template <class T>
+  __device__ T smallest(T value) const {
+    return reduce(value, [](T a, T b) { return b < a ? b : a; });
+  }
+  template <class T>
+  __device__ T largest(T value) const {
+    return reduce(value, [](T a, T b) { return a < b ? b : a; });
+  }
+  __device__ uint32_t* histogram() { return shared_.histogram; }
+  __device__ void clear_histogram() {
+    sync();
+    for (int i = lane(); i < kHistogramBins; i += blockDim.x) shared_.histogram[i] = 0;
+    sync();
+  }
+  __device__ void count(int bin) { atomicAdd(&shared_.histogram[bin], 1u); }
+
+  template <class T, class Body>
+  __device__ void each_pixel(const Image<T>& image, Body body) const {
+    Position at;
+    const int64_t size = image.size();
+    for (int64_t i = lane(); i < size; i += blockDim.x) {
+      const int64_t row = i / image.width;
+      at.x = static_cast<int>(i - row * image.width);
+      at.c = static_cast<int>(row / image.height);
+      at.y = static_cast<int>(row - static_cast<int64_t>(at.c) * image.height);
+      body(at);
+    }
+  }
+
+ private:
+  // A tree over each warp, then over the warps; every lane gets the result. All lanes take part.
+  template <class T, class Combine>
+  __device__ T reduce(T value, Combine combine) const {
+    static_assert(sizeof(T) <= sizeof(double));
+    for (int offset = 16; offset > 0; offset /= 2)
+      value = combine(value, __shfl_xor_sync(0xffffffffu, value, offset));
+    T* partial = reinterpret_cast<T*>(shared_.partial);
+    const int warps = static_cast<int>(blockDim.x) / 32;
+    sync();
+    if (lane() % 32 == 0) partial[lane() / 32] = value;
+    sync();
+    T total = partial[0];
+    for (int warp = 1; warp < warps; ++warp) total = combine(total, partial[warp]);
+    return total;
+  }
+
+  Shared& shared_;
+};
+
+#endif
+
+}  // namespace pyaug

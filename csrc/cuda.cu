@@ -1,0 +1,80 @@
+// The CUDA launcher: a block for each image, a thread for each row of a program. Nothing here waits
+// for the device.
+#include <cuda_runtime.h>
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/accelerator.h>
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/macros.h>
+
+#include <algorithm>
+
+#include "entry.h"
+
+namespace pyaug {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kBlocksPerProcessor = 8;
+
+template <class Kernel>
+__global__ void __launch_bounds__(kThreads)
+    image_kernel(const __grid_constant__ Kernel kernel, int64_t count, unsigned char* scratch,
+                 int64_t scratch_bytes) {
+  __shared__ BlockTeam::Shared shared;
+  __shared__ TeamMemory memory;
+  BlockTeam team(shared);
+  for (int64_t b = blockIdx.x; b < count; b += gridDim.x)
+    kernel(team, memory, b, scratch + blockIdx.x * scratch_bytes);
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(kThreads)
+    row_kernel(const __grid_constant__ Kernel kernel, int64_t count) {
+  for (int64_t b = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; b < count;
+       b += static_cast<int64_t>(gridDim.x) * kThreads)
+    kernel(b);
+}
+
+cudaStream_t current_stream(int device) {
+  void* stream = nullptr;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(device, &stream));
+  return static_cast<cudaStream_t>(stream);
+}
+
+struct CudaLauncher {
+  template <class Kernel>
+  static void each_image(const Tensor& like, int64_t count, const Kernel& kernel) {
+    if (count == 0) return;
+    const int device = like.get_device_index();
+    const torch::stable::accelerator::DeviceGuard guard(device);
+    int processors = 0;
+    STD_CUDA_CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
+    const int64_t blocks = std::min<int64_t>(count, int64_t{processors} * kBlocksPerProcessor);
+    const int64_t bytes = kernel.scratch_bytes();
+    Tensor scratch = torch::stable::new_empty(like, {blocks * bytes}, ScalarType::Byte);
+    image_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(
+        kernel, count, static_cast<unsigned char*>(scratch.data_ptr()), bytes);
+    STD_CUDA_KERNEL_LAUNCH_CHECK();
+  }
+
+  template <class Kernel>
+  static void each_row(const Tensor& like, int64_t count, const Kernel& kernel) {
+    if (count == 0) return;
+    const int device = like.get_device_index();
+    const torch::stable::accelerator::DeviceGuard guard(device);
+    const int64_t blocks = std::min<int64_t>((count + kThreads - 1) / kThreads, 65535);
+    row_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(kernel,
+                                                                                       count);
+    STD_CUDA_KERNEL_LAUNCH_CHECK();
+  }
+
+  // Codes on the device cannot be looked at without waiting for it; an unknown one is the identity.
+  static void check_codes(const Tensor&) {}
+};
+
+}  // namespace
+}  // namespace pyaug
+
+STABLE_TORCH_LIBRARY_IMPL(pyaug, CUDA, library) {
+  pyaug::register_entries<pyaug::CudaLauncher>(library);
+}

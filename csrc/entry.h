@@ -1,0 +1,248 @@
+// The entry points, the same for every device: check, make contiguous, allocate, choose the pixel
+// type, launch. A Launcher gives
+//   each_image(like, count, kernel)   one team for each image; kernel(team, memory, b, scratch)
+//   each_row(like, count, kernel)     one lane for each row; kernel(b)
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+
+#include <tuple>
+#include <vector>
+
+#include "core/checks.h"
+#include "core/half.h"
+#include "kernels.h"
+
+namespace pyaug {
+
+template <class T>
+inline constexpr ScalarType scalar_type_of = ScalarType::Undefined;
+template <>
+inline constexpr ScalarType scalar_type_of<float> = ScalarType::Float;
+template <>
+inline constexpr ScalarType scalar_type_of<double> = ScalarType::Double;
+template <>
+inline constexpr ScalarType scalar_type_of<c10::Half> = ScalarType::Half;
+template <>
+inline constexpr ScalarType scalar_type_of<c10::BFloat16> = ScalarType::BFloat16;
+
+// Calls run<T>() for the float type of the images.
+template <class Run>
+void for_float_type(ScalarType type, Run run) {
+  const auto attempt = [&]<class T>() {
+    if (type != scalar_type_of<T>) return false;
+    run.template operator()<T>();
+    return true;
+  };
+  require(attempt.template operator()<float>() || attempt.template operator()<double>() ||
+              attempt.template operator()<c10::Half>() ||
+              attempt.template operator()<c10::BFloat16>(),
+          "images: expected float16, bfloat16, float32 or float64 for this call");
+}
+
+struct Inputs {
+  Tensor images, partners, operation, magnitude, noise;
+
+  Inputs(const Tensor& images_, const Tensor& partners_, const Tensor& operation_,
+         const Tensor& magnitude_, const Tensor& noise_)
+      : images(torch::stable::contiguous(images_)),
+        partners(partners_.get() == images_.get() ? images : torch::stable::contiguous(partners_)),
+        operation(torch::stable::contiguous(operation_)),
+        magnitude(torch::stable::contiguous(magnitude_)),
+        noise(torch::stable::contiguous(noise_)) {}
+
+  int64_t steps() const { return magnitude.size(1); }
+
+  template <class T>
+  Batch<T> batch(const std::vector<double>& fill, bool bilinear) const {
+    Batch<T> b{};
+    b.images = static_cast<const T*>(images.data_ptr());
+    b.partners = static_cast<const T*>(partners.data_ptr());
+    b.count = images.size(0);
+    b.partner_count = partners.size(0);
+    b.channels = static_cast<int>(images.size(1));
+    b.height = static_cast<int>(images.size(2));
+    b.width = static_cast<int>(images.size(3));
+    b.steps = static_cast<int>(steps());
+    b.noise = static_cast<const float*>(noise.data_ptr());
+    b.magnitude = static_cast<const double*>(magnitude.data_ptr());
+    for (int c = 0; c < kMaxChannels; ++c) {
+      b.fill[c] = fill[fill.size() == 1 ? 0 : static_cast<size_t>(c) % fill.size()];
+      if (is_exact<T>) b.fill[c] = clip_byte(b.fill[c]);
+    }
+    b.bilinear = bilinear;
+    return b;
+  }
+};
+
+inline void require_program(const Tensor& images, const Tensor& operation, const Tensor& magnitude,
+                            const Tensor& noise) {
+  require(operation.dim() == 2, "operation: expected (B, K), got ", shape(operation));
+  const int64_t count = images.size(0), steps = operation.size(1);
+  require_like(operation, images, "operation", ScalarType::Int, {count, steps});
+  require_like(magnitude, images, "magnitude", ScalarType::Double, {count, steps});
+  require_like(noise, images, "noise", ScalarType::Float, {count, steps, 4});
+}
+
+inline void require_mixture(const Tensor& images, const Tensor& operation, const Tensor& weight,
+                            const Tensor& magnitude, const Tensor& noise) {
+  require(operation.dim() == 1, "operation: expected (N,), got ", shape(operation));
+  const int64_t count = images.size(0), terms = operation.size(0);
+  require_like(operation, images, "operation", ScalarType::Int, {terms});
+  require_like(weight, images, "weight", ScalarType::Double, {count, terms});
+  require_like(magnitude, images, "magnitude", ScalarType::Double, {count, terms});
+  require_like(noise, images, "noise", ScalarType::Float, {count, terms, 4});
+}
+
+template <class Launcher>
+struct Entry {
+  static std::tuple<Tensor, Tensor, Tensor, Tensor> sample(
+      Tensor sub_policies, Tensor stages, Tensor candidates, Tensor levels, Tensor state,
+      std::optional<Tensor> index, std::optional<Tensor> force, int64_t batch) {
+    require(stages.dim() == 3, "stages: expected (L, K, 2), got ", shape(stages));
+    const int64_t policies = stages.size(0), steps = stages.size(1);
+    require(batch >= 0 && policies >= 1 && steps >= 1, "sample: expected a table that is not empty");
+    require_like(sub_policies, stages, "sub_policies", ScalarType::Long,
+                 {policies, kSubPolicyColumns});
+    require_like(stages, stages, "stages", ScalarType::Long, {policies, steps, kStageColumns});
+    require_like(candidates, stages, "candidates", ScalarType::Long,
+                 {candidates.size(0), kCandidateColumns});
+    require_like(levels, stages, "levels", ScalarType::Double, {levels.size(0)});
+    require_like(state, stages, "state", ScalarType::Long, {2});
+    for (const Tensor& part : {sub_policies, stages, candidates, levels, state})
+      require(part.is_contiguous(), "sample: expected a contiguous table");
+    if (index) {
+      require_like(*index, stages, "index", ScalarType::Long, {batch});
+      index = torch::stable::contiguous(*index);
+    }
+    if (force) {
+      require_like(*force, stages, "force", ScalarType::Int, {batch, 1 + steps});
+      force = torch::stable::contiguous(*force);
+    }
+    using torch::stable::new_empty;
+    Tensor operation = new_empty(state, {batch, steps}, ScalarType::Int);
+    Tensor magnitude = new_empty(state, {batch, steps}, ScalarType::Double);
+    Tensor noise = new_empty(state, {batch, steps, 4}, ScalarType::Float);
+    Tensor choice = new_empty(state, {batch, 1 + steps}, ScalarType::Int);
+    const SampleKernel kernel{
+        {static_cast<const int64_t*>(sub_policies.data_ptr()),
+         static_cast<const int64_t*>(stages.data_ptr()),
+         static_cast<const int64_t*>(candidates.data_ptr()),
+         static_cast<const double*>(levels.data_ptr()), static_cast<int>(policies),
+         static_cast<int>(steps)},
+        static_cast<const int64_t*>(state.data_ptr()),
+        index ? static_cast<const int64_t*>(index->data_ptr()) : nullptr,
+        force ? static_cast<const int32_t*>(force->data_ptr()) : nullptr,
+        {static_cast<int32_t*>(operation.data_ptr()), static_cast<double*>(magnitude.data_ptr()),
+         static_cast<float*>(noise.data_ptr()), static_cast<int32_t*>(choice.data_ptr())}};
+    Launcher::each_row(state, batch, kernel);
+    if (!index)
+      Launcher::each_row(state, 1,
+                         AdvanceKernel{static_cast<int64_t*>(state.data_ptr()), batch});
+    return {operation, magnitude, noise, choice};
+  }
+
+  static Tensor apply(Tensor images, Tensor partners, Tensor operation, Tensor magnitude,
+                      Tensor noise, std::vector<double> fill, bool bilinear) {
+    require_program(images, operation, magnitude, noise);
+    require_images(images, partners, operation, fill.size());
+    const Inputs in(images, partners, operation, magnitude, noise);
+    Launcher::check_codes(in.operation);
+    Tensor out = torch::stable::new_empty(in.images, in.images.sizes());
+    const auto launch = [&]<class T>() {
+      Launcher::each_image(out, images.size(0),
+                           ApplyKernel<T>{in.batch<T>(fill, bilinear),
+                                          static_cast<const int32_t*>(in.operation.data_ptr()),
+                                          static_cast<T*>(out.data_ptr())});
+    };
+    if (images.scalar_type() == ScalarType::Byte)
+      launch.template operator()<uint8_t>();
+    else
+      for_float_type(images.scalar_type(), launch);
+    return out;
+  }
+
+  static std::tuple<Tensor, Tensor> apply_backward(Tensor grad, Tensor images, Tensor partners,
+                                                   Tensor operation, Tensor magnitude, Tensor noise,
+                                                   std::vector<double> fill, bool bilinear) {
+    require_program(images, operation, magnitude, noise);
+    require_images(images, partners, operation, fill.size());
+    const Inputs in(images, partners, operation, magnitude, noise);
+    const Tensor grad_out = like_images(grad, in.images);
+    Tensor grad_images = torch::stable::new_empty(in.images, in.images.sizes());
+    Tensor grad_magnitude = torch::stable::new_zeros(in.magnitude, in.magnitude.sizes());
+    for_float_type(images.scalar_type(), [&]<class T>() {
+      Launcher::each_image(
+          grad_images, images.size(0),
+          ReverseApplyKernel<T>{in.batch<T>(fill, bilinear),
+                                static_cast<const int32_t*>(in.operation.data_ptr()),
+                                static_cast<const T*>(grad_out.data_ptr()),
+                                static_cast<T*>(grad_images.data_ptr()),
+                                static_cast<double*>(grad_magnitude.data_ptr())});
+    });
+    return {grad_images, grad_magnitude};
+  }
+
+  static Tensor mix(Tensor images, Tensor partners, Tensor operation, Tensor weight,
+                    Tensor magnitude, Tensor noise, std::vector<double> fill, bool bilinear) {
+    require_mixture(images, operation, weight, magnitude, noise);
+    require_images(images, partners, operation, fill.size());
+    const Inputs in(images, partners, operation, magnitude, noise);
+    Launcher::check_codes(in.operation);
+    const Tensor weights = torch::stable::contiguous(weight);
+    Tensor out = torch::stable::new_empty(in.images, in.images.sizes());
+    for_float_type(images.scalar_type(), [&]<class T>() {
+      Launcher::each_image(out, images.size(0),
+                           MixKernel<T>{in.batch<T>(fill, bilinear),
+                                        static_cast<const int32_t*>(in.operation.data_ptr()),
+                                        static_cast<const double*>(weights.data_ptr()),
+                                        static_cast<T*>(out.data_ptr())});
+    });
+    return out;
+  }
+
+  static std::tuple<Tensor, Tensor, Tensor> mix_backward(Tensor grad, Tensor images,
+                                                         Tensor partners, Tensor operation,
+                                                         Tensor weight, Tensor magnitude,
+                                                         Tensor noise, std::vector<double> fill,
+                                                         bool bilinear) {
+    require_mixture(images, operation, weight, magnitude, noise);
+    require_images(images, partners, operation, fill.size());
+    const Inputs in(images, partners, operation, magnitude, noise);
+    const Tensor weights = torch::stable::contiguous(weight);
+    const Tensor grad_out = like_images(grad, in.images);
+    Tensor grad_images = torch::stable::new_empty(in.images, in.images.sizes());
+    Tensor grad_weight = torch::stable::new_zeros(weights, weights.sizes());
+    Tensor grad_magnitude = torch::stable::new_zeros(weights, weights.sizes());
+    for_float_type(images.scalar_type(), [&]<class T>() {
+      Launcher::each_image(
+          grad_images, images.size(0),
+          ReverseMixKernel<T>{in.batch<T>(fill, bilinear),
+                              static_cast<const int32_t*>(in.operation.data_ptr()),
+                              static_cast<const double*>(weights.data_ptr()),
+                              static_cast<const T*>(grad_out.data_ptr()),
+                              static_cast<T*>(grad_images.data_ptr()),
+                              static_cast<double*>(grad_weight.data_ptr()),
+                              static_cast<double*>(grad_magnitude.data_ptr())});
+    });
+    return {grad_images, grad_weight, grad_magnitude};
+  }
+
+  static Tensor like_images(const Tensor& grad, const Tensor& images) {
+    require_like(grad, images, "grad", images.scalar_type(),
+                 {images.size(0), images.size(1), images.size(2), images.size(3)});
+    return torch::stable::contiguous(grad);
+  }
+};
+
+// Registers the entry points of one device's launcher.
+template <class Launcher>
+void register_entries(torch::stable::detail::StableLibrary& library) {
+  library.impl("sample", TORCH_BOX(&Entry<Launcher>::sample));
+  library.impl("apply", TORCH_BOX(&Entry<Launcher>::apply));
+  library.impl("apply_backward", TORCH_BOX(&Entry<Launcher>::apply_backward));
+  library.impl("mix", TORCH_BOX(&Entry<Launcher>::mix));
+  library.impl("mix_backward", TORCH_BOX(&Entry<Launcher>::mix_backward));
+}
+
+}  // namespace pyaug

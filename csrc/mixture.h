@@ -1,0 +1,111 @@
+// One image through a weighted sum of operations, and the adjoint of that: one stage of a
+// differentiable search. Nothing is kept per operation.
+#pragma once
+
+#include "step.h"
+
+namespace pyaug {
+
+template <class Team, class T>
+struct AddTerm {
+  using F = Compute<T>;
+  Team& team;
+  TeamMemory& memory;
+  const Image<T>& image;
+  const Step<T>& step;
+  F weight;
+  F* sum;
+
+  template <class Op>
+  PYAUG_HD void operator()() const {
+    const auto& parameters = prepare<Op>(team, memory, image, step);
+    team.each_pixel(image, [&](Position& at) {
+      sum[image.index(at.c, at.y, at.x)] += weight * clamp_unit(Op::value(image, parameters, at));
+    });
+  }
+};
+
+// A lane returns to the same pixels in every pass, so that sums need no barrier.
+template <class Team, class F>
+PYAUG_HD void clear(Team& team, const Image<F>& image, F* pixels) {
+  team.each_pixel(image, [&](Position& at) { pixels[image.index(at.c, at.y, at.x)] = F(0); });
+}
+
+template <class Team, class T>
+PYAUG_HD void store(Team& team, const Image<T>& image, const Compute<T>* from, T* to) {
+  if (static_cast<const void*>(from) == to) return;
+  team.each_pixel(image, [&](Position& at) {
+    const int64_t i = image.index(at.c, at.y, at.x);
+    to[i] = static_cast<T>(from[i]);
+  });
+}
+
+// operation [N], weight [B, N]. `sum` may be `out` where T computes in itself.
+template <class Team, class T>
+PYAUG_HD void mix_image(Team& team, TeamMemory& memory, const Batch<T>& batch,
+                        const int32_t* operation, const double* weight, int64_t b, T* out,
+                        Compute<T>* sum) {
+  const Image<T> image = batch.image(b);
+  clear(team, Image<Compute<T>>{sum, image.channels, image.height, image.width}, sum);
+  for (int n = 0; n < batch.steps; ++n) {
+    const Compute<T> w = static_cast<Compute<T>>(weight[b * batch.steps + n]);
+    if (w == 0) continue;
+    const Step<T> step = batch.step(b, n);
+    Operations::visit(operation[n], AddTerm<Team, T>{team, memory, image, step, w, sum});
+  }
+  store(team, image, sum, out);
+}
+
+template <class Team, class T>
+struct ReverseTerm {
+  using F = Compute<T>;
+  Team& team;
+  TeamMemory& memory;
+  const Image<T>& image;
+  const Step<T>& step;
+  const T* grad_out;
+  F weight;
+  F* grad;
+  F* g;
+  double& grad_weight;
+  double& grad_magnitude;
+
+  template <class Op>
+  PYAUG_HD void operator()() const {
+    const auto& parameters = prepare<Op>(team, memory, image, step);
+    const auto incoming = [&](int64_t i) { return static_cast<F>(grad_out[i]); };
+    const StepSums sums = pull_back<Op>(team, image, parameters, incoming, weight, g);
+    if (team.lane() == 0) {
+      grad_weight = sums.loss;
+      grad_magnitude = sums.magnitude;
+    }
+    if (weight == F(0)) return;  // g is zero everywhere
+    const Image<F> gradients{g, image.channels, image.height, image.width};
+    team.each_pixel(image, [&](Position& at) {
+      grad[image.index(at.c, at.y, at.x)] +=
+          Op::adjoint(image, parameters, gradients, sums.gradient, at);
+    });
+  }
+};
+
+// grad_weight, grad_magnitude [B, N]; g: room for one gradient image; `grad` may be `grad_image`
+// where T computes in itself.
+template <class Team, class T>
+PYAUG_HD void reverse_mix(Team& team, TeamMemory& memory, const Batch<T>& batch,
+                          const int32_t* operation, const double* weight, const T* grad_out,
+                          int64_t b, T* grad_image, double* grad_weight, double* grad_magnitude,
+                          Compute<T>* grad, Compute<T>* g) {
+  const Image<T> image = batch.image(b);
+  clear(team, Image<Compute<T>>{grad, image.channels, image.height, image.width}, grad);
+  for (int n = 0; n < batch.steps; ++n) {
+    const int64_t bn = b * batch.steps + n;
+    const Step<T> step = batch.step(b, n);
+    Operations::visit(operation[n],
+                      ReverseTerm<Team, T>{team, memory, image, step, grad_out,
+                                           static_cast<Compute<T>>(weight[bn]), grad, g,
+                                           grad_weight[bn], grad_magnitude[bn]});
+  }
+  store(team, image, grad, grad_image);
+}
+
+}  // namespace pyaug

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "operation.h"
+
+namespace pyaug {
+
+struct AutoContrast : PointOperation<AutoContrast>, NoSlope, UnitGain {
+  static constexpr OperationInfo info{
+      .name = "auto_contrast",
+      .summary = "Stretches every channel to the full range.",
+      .image_gradient = Gradient::straight_through,
+  };
+  struct Parameters {
+    double scale[kMaxChannels];
+    double offset[kMaxChannels];  // uint8: added after the scale; float: the smallest value
+  };
+
+  template <class Team, class T>
+  PYAUG_HD static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
+    for (int c = 0; c < image.channels; ++c) {
+      const Image<T> plane{image.pixels + c * image.area(), 1, image.height, image.width};
+      double low = plane(0, 0, 0), high = low;
+      team.each_pixel(plane, [&](Position& at) {
+        const double v = plane(0, at.y, at.x);
+        low = v < low ? v : low;
+        high = v > high ? v : high;
+      });
+      low = team.smallest(low);
+      high = team.largest(high);
+      if (team.lane() != 0) continue;
+      const bool flat = !(high > low);
+      p.scale[c] = flat ? 1.0 : (is_exact<T> ? 255.0 : 1.0) / (high - low);
+      p.offset[c] = flat ? 0.0 : is_exact<T> ? -low * p.scale[c] : low;
+    }
+  }
+  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters& p, int c) {
+    return clip_byte(v * p.scale[c] + p.offset[c]);
+  }
+  template <class F>
+  PYAUG_HD static F value_point(F v, const Parameters& p, int c) {
+    return (v - F(p.offset[c])) * F(p.scale[c]);
+  }
+};
+
+}  // namespace pyaug

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "stencil.h"
+
+namespace pyaug {
+
+struct Blur : FilterOperation<BlurStencil> {
+  static constexpr OperationInfo info{.name = "blur", .summary = "Pillow's BLUR, 5x5."};
+};
+
+}  // namespace pyaug

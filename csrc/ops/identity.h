@@ -1,0 +1,17 @@
+#pragma once
+
+#include "operation.h"
+
+namespace pyaug {
+
+struct Identity : PointOperation<Identity>, NoPreparation, NoSlope, UnitGain {
+  static constexpr OperationInfo info{.name = "identity", .summary = "The image itself."};
+
+  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters&, int) { return v; }
+  template <class F>
+  PYAUG_HD static F value_point(F v, const Parameters&, int) {
+    return v;
+  }
+};
+
+}  // namespace pyaug

@@ -1,0 +1,69 @@
+// The list of operations. An operation's code is its place here: programs hold it, policies name it.
+// To add one: write its file, name it here, and give python_tests/references.py its oracle.
+#pragma once
+
+#include <algorithm>
+
+#include "auto_contrast.h"
+#include "blur.h"
+#include "brightness.h"
+#include "color.h"
+#include "contrast.h"
+#include "crop.h"
+#include "cutout.h"
+#include "equalize.h"
+#include "flip_x.h"
+#include "flip_y.h"
+#include "identity.h"
+#include "invert.h"
+#include "posterize.h"
+#include "resized_crop.h"
+#include "rotate.h"
+#include "rotate_90.h"
+#include "sample_pairing.h"
+#include "sharpness.h"
+#include "shear_x.h"
+#include "shear_y.h"
+#include "smooth.h"
+#include "solarize.h"
+#include "solarize_add.h"
+#include "translate_x.h"
+#include "translate_y.h"
+
+namespace pyaug {
+
+template <class... Ops>
+struct OperationList {
+  static constexpr int size = sizeof...(Ops);
+
+  // Room for the parameters of any of them.
+  struct Parameters {
+    alignas(8) unsigned char room[std::max({sizeof(typename Ops::Parameters)...})];
+  };
+
+  // Calls run<Op>() for the operation with this code; for the first, the identity, if there is none.
+  template <class Run>
+  PYAUG_HD static void visit(int code, const Run& run) {
+    visit_from<0, Ops...>(code, run);
+  }
+
+ private:
+  template <int place, class Op, class... Rest, class Run>
+  PYAUG_HD static void visit_from(int code, const Run& run) {
+    if (code == place) return run.template operator()<Op>();
+    if constexpr (sizeof...(Rest) > 0)
+      visit_from<place + 1, Rest...>(code, run);
+    else
+      run.template operator()<Identity>();
+  }
+};
+
+using Operations =
+    OperationList<Identity, Invert, Solarize, SolarizeAdd, Posterize, Brightness, Color, Contrast,
+                  Sharpness, Smooth, Blur, AutoContrast, Equalize, ShearX, ShearY, TranslateX,
+                  TranslateY, Rotate, FlipX, FlipY, Rotate90, Cutout, Crop, ResizedCrop,
+                  SamplePairing>;
+
+constexpr int kIdentity = 0;
+
+}  // namespace pyaug

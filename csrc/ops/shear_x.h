@@ -1,0 +1,18 @@
+#pragma once
+
+#include "warp.h"
+
+namespace pyaug {
+
+struct ShearX : Warp<ShearX> {
+  static constexpr OperationInfo info =
+      warp("shear_x", "Shears along x about the origin.", Unit::tangent, -10, 10);
+
+  PYAUG_HD static void place(double magnitude, const float*, int, int, Matrix& matrix,
+                             Matrix& slope) {
+    matrix.b = magnitude;
+    slope.b = 1;
+  }
+};
+
+}  // namespace pyaug

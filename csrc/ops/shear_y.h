@@ -1,0 +1,18 @@
+#pragma once
+
+#include "warp.h"
+
+namespace pyaug {
+
+struct ShearY : Warp<ShearY> {
+  static constexpr OperationInfo info =
+      warp("shear_y", "Shears along y about the origin.", Unit::tangent, -10, 10);
+
+  PYAUG_HD static void place(double magnitude, const float*, int, int, Matrix& matrix,
+                             Matrix& slope) {
+    matrix.d = magnitude;
+    slope.d = 1;
+  }
+};
+
+}  // namespace pyaug

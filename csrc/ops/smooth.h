@@ -1,0 +1,11 @@
+#pragma once
+
+#include "stencil.h"
+
+namespace pyaug {
+
+struct Smooth : FilterOperation<SmoothStencil> {
+  static constexpr OperationInfo info{.name = "smooth", .summary = "Pillow's SMOOTH, 3x3."};
+};
+
+}  // namespace pyaug

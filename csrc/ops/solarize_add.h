@@ -1,0 +1,43 @@
+#pragma once
+
+#include "operation.h"
+
+namespace pyaug {
+
+struct SolarizeAdd : PointOperation<SolarizeAdd> {
+  static constexpr OperationInfo info{
+      .name = "solarize_add",
+      .summary = "Adds to the values of the darker half.",
+      .unit = Unit::addend,
+      .low = 0,
+      .high = 110,
+      .identity = 0,
+      .magnitude_gradient = Gradient::exact,
+  };
+  struct Parameters {
+    double addend;
+  };
+
+  template <class Team, class T>
+  PYAUG_HD static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
+    if (team.lane() == 0) p.addend = step.magnitude;
+  }
+  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
+    return v < 128 ? clip_byte(v + p.addend) : v;
+  }
+  template <class F>
+  PYAUG_HD static F value_point(F v, const Parameters& p, int) {
+    return v < F(128.0 / 255) ? v + F(p.addend / 255) : v;
+  }
+  template <class F>
+  PYAUG_HD static F gain_point(F, const Parameters&, int) {
+    return F(1);
+  }
+  template <class T>
+  PYAUG_HD static Compute<T> slope(const Image<T>& image, const Parameters&, Position& at) {
+    using F = Compute<T>;
+    return image(at.c, at.y, at.x) < F(128.0 / 255) ? F(1.0 / 255) : F(0);
+  }
+};
+
+}  // namespace pyaug

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "warp.h"
+
+namespace pyaug {
+
+struct TranslateY : Warp<TranslateY> {
+  static constexpr OperationInfo info =
+      warp("translate_y", "Moves the content against y by a fraction of the height.", Unit::fraction, -1, 1);
+
+  PYAUG_HD static void place(double magnitude, const float*, int, int height, Matrix& matrix,
+                             Matrix& slope) {
+    matrix.f = magnitude * height;
+    slope.f = height;
+  }
+};
+
+}  // namespace pyaug

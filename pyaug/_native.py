@@ -1,0 +1,188 @@
+"""The native libraries: loading, autograd, fakes, and the operation table.
+
+The one module that touches ``torch.ops.pyaug``. The entry points are documented where they are
+used: :mod:`pyaug.augment` (sample, apply) and :mod:`pyaug.ops` (mix).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pyaug import _table
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row of the operation table.
+
+    ``code`` is the operation's number in a program; ``low`` and ``high`` bound the magnitudes that
+    make sense, in ``unit``; ``identity`` is the magnitude that changes nothing; the gradients are
+    "none", "exact" or "straight-through" (then 1 / ``span`` for every pixel); ``mirrored`` says
+    that a random sign may take m to 2 identity - m; ``interpolates``, ``fills``, ``square`` and
+    ``noise`` (how many noise values it reads) say what else it needs.
+    """
+
+    code: int
+    name: str
+    summary: str
+    unit: str
+    low: float
+    high: float
+    identity: float
+    image_gradient: str
+    magnitude_gradient: str
+    span: float
+    mirrored: bool
+    interpolates: bool
+    fills: bool
+    square: bool
+    noise: int
+
+    @property
+    def has_magnitude(self) -> bool:
+        """Whether the operation takes a magnitude at all."""
+        return self.unit != ""
+
+
+OPERATIONS = {
+    row["name"]: Operation(code=code, **row) for code, row in enumerate(_table.operations())
+}
+NAMES = tuple(OPERATIONS)
+
+_ENTRY_POINTS = ("sample", "apply", "apply_backward", "mix", "mix_backward")
+_MEND = (
+    "with nvcc on the PATH, build it here: pip install --no-build-isolation --force-reinstall "
+    "--no-deps --no-cache-dir --no-binary pyaug pyaug (or `pip install .` in a source tree)"
+)
+
+
+def _load() -> str:
+    """Load the libraries beside the table module; return why CUDA kernels are not there, or ""."""
+    folder = Path(_table.__file__).parent
+    torch.ops.load_library(str(folder / "libpyaug_cpu.so"))
+    if torch.version.cuda is None:
+        return "this torch has no CUDA"
+    library = folder / "libpyaug_cuda.so"
+    if not library.exists():
+        return "pyaug was built without its CUDA library, as no nvcc was found"
+    try:
+        torch.ops.load_library(str(library))
+    except OSError as error:
+        return f"pyaug's CUDA library did not load: {error}"
+    return ""
+
+
+def _refuse_cuda(reason: str) -> None:
+    """Let the first use of a CUDA tensor say what is missing and how to mend it."""
+
+    def refuse(*_args, **_options):
+        raise RuntimeError(f"pyaug cannot work on CUDA tensors: {reason}; {_MEND}")
+
+    for name in _ENTRY_POINTS:
+        torch.library.impl(f"pyaug::{name}", "CUDA", refuse)
+
+
+cuda_missing = _load()
+if cuda_missing and torch.version.cuda is not None:
+    _refuse_cuda(cuda_missing)
+
+sample = torch.ops.pyaug.sample.default
+apply = torch.ops.pyaug.apply.default
+mix = torch.ops.pyaug.mix.default
+
+
+@torch.library.register_fake("pyaug::sample")
+def _(sub_policies, stages, candidates, levels, state, index, force, batch):
+    steps = stages.shape[1]
+    return (
+        state.new_empty((batch, steps), dtype=torch.int32),
+        state.new_empty((batch, steps), dtype=torch.float64),
+        state.new_empty((batch, steps, 4), dtype=torch.float32),
+        state.new_empty((batch, 1 + steps), dtype=torch.int32),
+    )
+
+
+@torch.library.register_fake("pyaug::apply")
+def _(images, partners, operation, magnitude, noise, fill, bilinear):
+    return images.new_empty(images.shape)
+
+
+@torch.library.register_fake("pyaug::apply_backward")
+def _(grad, images, partners, operation, magnitude, noise, fill, bilinear):
+    return images.new_empty(images.shape), magnitude.new_empty(magnitude.shape)
+
+
+@torch.library.register_fake("pyaug::mix")
+def _(images, partners, operation, weight, magnitude, noise, fill, bilinear):
+    return images.new_empty(images.shape)
+
+
+@torch.library.register_fake("pyaug::mix_backward")
+def _(grad, images, partners, operation, weight, magnitude, noise, fill, bilinear):
+    return (
+        images.new_empty(images.shape),
+        weight.new_empty(weight.shape),
+        weight.new_empty(weight.shape),
+    )
+
+
+def _setup(ctx, inputs, output):
+    *tensors, ctx.fill, ctx.bilinear = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _apply_backward(context, grad):
+    images, partners, operation, magnitude, noise = context.saved_tensors
+    grad_images, grad_magnitude = torch.ops.pyaug.apply_backward(
+        grad, images, partners, operation, magnitude, noise, context.fill, context.bilinear
+    )
+    return grad_images, None, None, grad_magnitude, None, None, None
+
+
+def _mix_backward(context, grad):
+    images, partners, operation, weight, magnitude, noise = context.saved_tensors
+    grad_images, grad_weight, grad_magnitude = torch.ops.pyaug.mix_backward(
+        grad, images, partners, operation, weight, magnitude, noise, context.fill, context.bilinear
+    )
+    return grad_images, None, None, grad_weight, grad_magnitude, None, None, None
+
+
+def _refuse_second_order(context, *grads):
+    raise RuntimeError(
+        "pyaug's gradients cannot be differentiated again: detach the images, weights and "
+        "magnitudes, or take the outer gradient with respect to something else"
+    )
+
+
+torch.library.register_autograd("pyaug::apply", _apply_backward, setup_context=_setup)
+torch.library.register_autograd("pyaug::mix", _mix_backward, setup_context=_setup)
+for _name in ("apply_backward", "mix_backward"):
+    torch.library.register_autograd(f"pyaug::{_name}", _refuse_second_order)
+
+
+def info() -> dict[str, str]:
+    """Versions, what was built, for which architectures, and what is loaded."""
+    import platform
+
+    if torch.version.cuda is None:
+        device = "none: this torch has no CUDA"
+    elif torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    else:
+        device = "none found"
+    return {
+        "pyaug": _table.version,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "built with torch": f"{_table.built_with_torch} (stable ABI, 2.10 and later)",
+        "compiler": _table.compiler,
+        "CPU kernels": "loaded",
+        "CUDA kernels built": (
+            f"for {_table.cuda_architectures} by nvcc {_table.cuda_compiler}"
+            if _table.cuda_architectures
+            else "no: no nvcc was found"
+        ),
+        "CUDA kernels": f"not loaded: {cuda_missing}" if cuda_missing else "loaded",
+        "CUDA device": device,
+    }

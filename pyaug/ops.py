@@ -1,0 +1,198 @@
+"""The operations, one function each, and ``mix``, the weighted sum of several.
+
+Every operation is ``op(images, [magnitude,] *, ...)``:
+
+- ``images``: a tensor (..., C, H, W), C = 1 or 3, uint8 in [0, 255] (then equal to Pillow to the
+  last bit) or floating point in [0, 1] (then with gradients), on any device; or a PIL image of
+  mode L or RGB. The result is of the same kind, shape and type.
+- ``magnitude``: a float for all images, or a tensor of one for each; in the unit that the
+  function's own documentation names. Operations without one do not accept it.
+- ``interpolation``: "nearest" or "bilinear"; by default nearest on uint8 and bilinear on floats.
+- ``fill``: what comes in from outside the image: a number, or one for each channel, in the images'
+  own unit.
+- ``noise``: (B, 4) in [0, 1), fixes what is random: cutout's centre, crop's offset, the partner.
+- ``generator``: where the noise is drawn from otherwise.
+
+Options that an operation has no use for are not accepted. Bad input raises
+:class:`pyaug.errors.InputError`. The functions are made from the native operation table, so that
+names, units and ranges are written once.
+"""
+
+import inspect
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pyaug import _native
+from pyaug._native import OPERATIONS, Operation
+from pyaug.errors import InputError
+from pyaug.images import fill_values, is_bilinear, to_batch
+
+__all__ = [*OPERATIONS, "mix"]
+
+
+def _parameters(operation: Operation) -> list[inspect.Parameter]:
+    """The parameters that this operation has a use for."""
+    positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("images", positional)]
+    if operation.has_magnitude:
+        parameters.append(inspect.Parameter("magnitude", positional, annotation="float | Tensor"))
+    if operation.interpolates:
+        parameters.append(inspect.Parameter("interpolation", keyword, default=None))
+    if operation.fills:
+        parameters.append(inspect.Parameter("fill", keyword, default=0))
+    if operation.noise:
+        parameters.append(inspect.Parameter("noise", keyword, default=None))
+        parameters.append(inspect.Parameter("generator", keyword, default=None))
+    return parameters
+
+
+def _documentation(operation: Operation) -> str:
+    lines = [operation.summary, ""]
+    if operation.has_magnitude:
+        lines += [
+            f"Magnitude: {operation.unit}, {operation.low:g} to {operation.high:g}; "
+            f"{operation.identity:g} changes nothing."
+        ]
+    gradients = f"Gradient to the images: {operation.image_gradient}"
+    if operation.has_magnitude:
+        gradients += f"; to the magnitude: {operation.magnitude_gradient}"
+        if operation.magnitude_gradient == "straight-through":
+            gradients += f", 1/{operation.span:g} for every pixel"
+    return "\n".join([*lines, gradients + ".", "", "See :mod:`pyaug.ops` for the other options."])
+
+
+def _magnitudes(magnitude: float | Tensor, operation: Operation, images: Tensor) -> Tensor:
+    """(B, 1) float64 on the images' device."""
+    name, count = operation.name, len(images)
+    if isinstance(magnitude, Tensor):
+        if magnitude.shape not in ((), (count,)) or magnitude.dtype == torch.bool:
+            raise InputError(
+                f"{name}: magnitude: expected a float or a tensor of {count} values, one for each "
+                f"image, got shape {tuple(magnitude.shape)}"
+            )
+        return magnitude.to(images.device, torch.float64).expand(count)[:, None]
+    if not isinstance(magnitude, int | float) or not math.isfinite(magnitude):
+        raise InputError(f"{name}: magnitude: expected a finite number, got {magnitude!r}")
+    if not operation.low <= magnitude <= operation.high:
+        raise InputError(
+            f"{name}: magnitude: expected {operation.unit} from {operation.low:g} to "
+            f"{operation.high:g}, got {magnitude:g}"
+        )
+    return torch.full((count, 1), float(magnitude), dtype=torch.float64, device=images.device)
+
+
+def _noise(noise: Tensor | None, generator, name: str, images: Tensor) -> Tensor:
+    """(B, 1, 4) float32 on the images' device."""
+    shape = (len(images), 4)
+    if noise is None:
+        device = images.device if generator is None else generator.device
+        return torch.rand(shape, generator=generator, device=device).to(images.device)[:, None]
+    if tuple(noise.shape) != shape:
+        raise InputError(f"{name}: noise: expected shape {shape}, got {tuple(noise.shape)}")
+    return noise.to(images.device, torch.float32)[:, None]
+
+
+def _run(operation: Operation, images, magnitude=0.0, interpolation=None, fill=0, **random):
+    name = operation.name
+    batch, restore = to_batch(images, name)
+    count, height, width = len(batch), batch.shape[-2], batch.shape[-1]
+    if operation.square and height != width:
+        raise InputError(f"{name}: expected square images, got {height} x {width}")
+    if operation.has_magnitude:
+        magnitudes = _magnitudes(magnitude, operation, batch)
+    else:
+        magnitudes = torch.zeros((count, 1), dtype=torch.float64, device=batch.device)
+    if operation.noise:
+        noise = _noise(random["noise"], random["generator"], name, batch)
+    else:
+        noise = torch.zeros((count, 1, 4), device=batch.device)
+    code = torch.full((count, 1), operation.code, dtype=torch.int32, device=batch.device)
+    out = _native.apply(
+        batch,
+        batch.detach(),
+        code,
+        magnitudes,
+        noise,
+        fill_values(fill, name),
+        is_bilinear(interpolation, batch, name),
+    )
+    return restore(out)
+
+
+def _function(operation: Operation):
+    signature = inspect.Signature(_parameters(operation))
+
+    def function(*arguments, **options):
+        try:
+            bound = signature.bind(*arguments, **options)
+        except TypeError as error:
+            raise TypeError(f"{operation.name}{signature}: {error}") from None
+        bound.apply_defaults()
+        return _run(operation, **bound.arguments)
+
+    function.__name__ = function.__qualname__ = operation.name
+    function.__doc__ = _documentation(operation)
+    function.__signature__ = signature
+    function.__module__ = __name__
+    return function
+
+
+globals().update({name: _function(operation) for name, operation in OPERATIONS.items()})
+
+
+def mix(
+    images: Tensor,
+    operations: Sequence[str] | Tensor,
+    weights: Tensor,
+    magnitudes: Tensor,
+    *,
+    noise: Tensor,
+    partners: Tensor | None = None,
+    interpolation: str | None = None,
+    fill: float | Sequence[float] = 0,
+) -> Tensor:
+    """Sum weight * operation(image) over N operations in one pass, with gradients to everything.
+
+    The soft choice of an operation in a differentiable search (Faster AutoAugment, eq. 7). Every
+    operation's result is clamped to [0, 1], the sum is not. No operation's result is stored, nor
+    recorded for the backward pass.
+
+    Args:
+        images: (B, C, H, W) floating point in [0, 1].
+        operations: N names, or their codes as int32 (N,) on the images' device.
+        weights: (B, N). Gradients pass.
+        magnitudes: (B, N), each in its operation's unit. Gradients pass as the operation table
+            says; the entries of operations without a magnitude are ignored.
+        noise: (B, N, 4) in [0, 1).
+        partners: (P, C, H, W), what sample_pairing draws from; by default the images. Detached.
+        interpolation: "nearest" or "bilinear", the default.
+        fill: a number, or one for each channel, in [0, 1].
+    """
+    if not images.is_floating_point():
+        raise InputError("mix: expected floating-point images in [0, 1]")
+    if not isinstance(operations, Tensor):
+        operations = codes(operations, "mix").to(images.device)
+    return _native.mix(
+        images,
+        (images if partners is None else partners).detach(),
+        operations,
+        weights.to(torch.float64),
+        magnitudes.to(torch.float64),
+        noise,
+        fill_values(fill, "mix"),
+        is_bilinear(interpolation, images, "mix"),
+    )
+
+
+def codes(operations: Sequence[str], name: str) -> Tensor:
+    """The operations' codes, int32 (N,)."""
+    for operation in operations:
+        if operation not in OPERATIONS:
+            raise InputError(
+                f"{name}: unknown operation {operation!r}; known: {', '.join(OPERATIONS)}"
+            )
+    return torch.tensor([OPERATIONS[o].code for o in operations], dtype=torch.int32)
