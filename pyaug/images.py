@@ -48,7 +48,8 @@ def to_batch(images: Any, name: str) -> tuple[Tensor, Callable[[Tensor], Any]]:
 
 def _to_pil(batch: Tensor) -> Image.Image:
     pixels = batch[0].permute(1, 2, 0).numpy()
-    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+    grey = pixels.shape[2] == 1
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if grey else pixels))
 
 
 def fill_values(fill: float | Sequence[float], name: str) -> list[float]:

@@ -274,9 +274,7 @@ def call(name, images, magnitude=None, **options):
 
 def middle(name):
     operation = OPERATIONS[name]
-    return {"rotate": 20.0, "shear_x": 0.3, "shear_y": 0.3, "brightness": 1.4}.get(
-        name, 0.4 * operation.low + 0.6 * operation.high if operation.noise else 0.3 * operation.high
-    )
+    return {"rotate": 20.0, "resized_crop": 0.5}.get(name, 0.3 * min(operation.high, 4))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -1,0 +1,229 @@
+"""Augment: a policy as a module that augments batches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyaug import _native, policies
+from pyaug._native import OPERATIONS
+from pyaug.errors import InputError
+from pyaug.images import fill_values, is_bilinear, to_batch
+from pyaug.policy import Policy, Program, Table
+
+_EPOCH_BITS = 40  # running number = epoch * 2^40 + index
+_WORD = (1 << 64) - 1
+
+
+def _mixed(*parts: int) -> int:
+    """One 64-bit key of several numbers (SplitMix64's finalizer over each), as a signed int64."""
+    key = 0
+    for part in parts:
+        key = (key + (part & _WORD) + 0x9E3779B97F4A7C15) & _WORD
+        key = ((key ^ (key >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+        key = ((key ^ (key >> 27)) * 0x94D049BB133111EB) & _WORD
+        key ^= key >> 31
+    return key - (1 << 64) if key >> 63 else key
+
+
+def _process() -> tuple[int, int]:
+    """This process among others: its rank and, in a DataLoader worker, the worker's own seed."""
+    distributed = torch.distributed
+    ranked = distributed.is_available() and distributed.is_initialized()
+    worker = torch.utils.data.get_worker_info()
+    return distributed.get_rank() if ranked else 0, 0 if worker is None else worker.seed
+
+
+class Augment(nn.Module):
+    """Augments every image of a batch by its own draw from a policy, in one kernel call.
+
+    Args:
+        policy: a :class:`pyaug.Policy`, the name of a known one (``pyaug policies`` lists them), or
+            the path of a policy file.
+        interpolation: "nearest" or "bilinear"; by default nearest on uint8, bilinear on floats.
+        fill: what comes in from outside an image: a number or one for each channel, in the images'
+            own unit.
+        seed: of all draws; by default drawn from torch's global generator.
+
+    Called with a tensor (..., C, H, W), C = 1 or 3, uint8 in [0, 255] or floating point in [0, 1],
+    on any device, or a PIL image of mode L or RGB; returns the same kind.
+
+    With ``index`` (and ``epoch``) given, an image's draws depend on nothing but the seed, its index
+    and the epoch: not on the batch split, workers or device. Without, the module counts the images
+    it has seen; its key is mixed with the process's rank and the DataLoader worker's seed, so that
+    no two of them repeat each other. The count and key are in ``state_dict``.
+
+    Safe under ``torch.compile(fullgraph=True)`` and CUDA graphs: the count lives on the device.
+    """
+
+    state: Tensor
+    indexed_state: Tensor
+
+    def __init__(
+        self,
+        policy: Policy | str | Path,
+        *,
+        interpolation: str | None = None,
+        fill: float | Sequence[float] = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.policy = policies.resolve(policy)
+        if interpolation not in (None, "nearest", "bilinear"):
+            raise InputError(
+                f"Augment: interpolation: expected 'nearest' or 'bilinear', got {interpolation!r}"
+            )
+        self.interpolation = interpolation
+        self.fill = fill_values(fill, "Augment")
+        self.seed = int(torch.randint(1 << 62, ())) if seed is None else int(seed)
+        self._square = any(OPERATIONS[name].square for name in self.policy.operations)
+        self._entries = [(f, p.table()) for f, p in self.policy.schedule or ((0.0, self.policy),)]
+        self._progress = 0.0
+        self._entry = 0
+        for field, tensor in _padded(self._entries[0][1], self._entries)._asdict().items():
+            self.register_buffer(f"table_{field}", tensor, persistent=False)
+        self._who = _process()
+        self.register_buffer("state", torch.tensor([_mixed(self.seed, *self._who), 0]))
+        indexed = torch.tensor([_mixed(self.seed), 0])
+        self.register_buffer("indexed_state", indexed, persistent=False)
+
+    @property
+    def progress(self) -> float:
+        """The fraction of training done, from 0 to 1; chooses the policy of a schedule."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, fraction: float) -> None:
+        if not 0 <= fraction <= 1:
+            raise InputError(f"Augment: progress: expected 0 to 1, got {fraction!r}")
+        self._progress = fraction
+        entry = [i for i, (start, _) in enumerate(self._entries) if start <= fraction][-1]
+        if entry != self._entry:
+            self._entry = entry
+            table = _padded(self._entries[entry][1], self._entries)
+            for field, tensor in table._asdict().items():
+                getattr(self, f"table_{field}").copy_(tensor)
+
+    def forward(
+        self, images: Any, *, index: Tensor | None = None, epoch: int = 0, partners: Any = None
+    ) -> Any:
+        """Draw a program for the images and apply it.
+
+        Args:
+            images: see the class.
+            index: int64 (B,): each image's number in its data set.
+            epoch: from 0; with ``index``, the same image draws anew in every epoch.
+            partners: (P, C, H, W), what sample_pairing draws from; by default the images.
+        """
+        batch, restore = to_batch(images, "Augment")
+        self._move_to(batch.device)
+        program = self.sample(batch.shape[0], index=index, epoch=epoch)
+        return restore(self._apply(batch, program, partners))
+
+    def sample(
+        self,
+        count: int,
+        *,
+        index: Tensor | None = None,
+        epoch: int = 0,
+        force: Tensor | None = None,
+    ) -> Program:
+        """Draw a program for ``count`` images, on the module's device.
+
+        ``force``, int32 (B, 1 + K), fixes which sub-policy and which of each stage's candidates
+        are taken; -1 leaves it to chance. It says which, never whether: probabilities are drawn.
+        """
+        if index is None:
+            self._follow_process()
+            state = self.state
+        else:
+            state = self.indexed_state
+            index = self._running_numbers(index, epoch, count)
+        if force is not None:
+            expected = (count, 1 + self.table_stages.shape[1])
+            if tuple(force.shape) != expected:
+                raise InputError(f"Augment: force: expected {expected}, got {tuple(force.shape)}")
+            force = force.to(state.device, torch.int32)
+        table = (self.table_sub_policies, self.table_stages, self.table_candidates)
+        drawn = _native.sample(*table, self.table_levels, state, index, force, count)
+        return Program(*drawn)
+
+    def apply(self, images: Any, program: Program, *, partners: Any = None) -> Any:
+        """Apply a program: the same program gives the same pixels, on every device."""
+        batch, restore = to_batch(images, "Augment.apply")
+        if len(program) != batch.shape[0]:
+            raise InputError(
+                f"Augment.apply: expected a program for {batch.shape[0]} images, got {len(program)}"
+            )
+        return restore(self._apply(batch, program.to(batch.device), partners))
+
+    def _apply(self, batch: Tensor, program: Program, partners: Any) -> Tensor:
+        if self._square and batch.shape[-1] != batch.shape[-2]:
+            raise InputError(
+                f"Augment: the policy turns images by 90 degrees and expects square ones, got "
+                f"{batch.shape[-2]} x {batch.shape[-1]}"
+            )
+        if len(self.fill) not in (1, batch.shape[1]):
+            raise InputError(
+                f"Augment: fill: expected 1 or {batch.shape[1]} values, got {len(self.fill)}"
+            )
+        others = batch if partners is None else to_batch(partners, "Augment: partners")[0]
+        return _native.apply(
+            batch,
+            others.detach(),
+            program.operation,
+            program.magnitude,
+            program.noise,
+            self.fill,
+            is_bilinear(self.interpolation, batch, "Augment"),
+        )
+
+    def _running_numbers(self, index: Tensor, epoch: int, count: int) -> Tensor:
+        if tuple(index.shape) != (count,) or index.dtype != torch.int64:
+            raise InputError(
+                f"Augment: index: expected int64 ({count},), one for each image, got "
+                f"{str(index.dtype).removeprefix('torch.')} {tuple(index.shape)}"
+            )
+        return index.to(self.state.device) + (epoch << _EPOCH_BITS)
+
+    def _follow_process(self) -> None:
+        """Take a key of our own where a fork or a rank has made this a process of its own."""
+        if torch.compiler.is_compiling():
+            return
+        who = _process()
+        if who != self._who:
+            self._who = who
+            self.state[0] = _mixed(self.seed, *who)
+
+    def _move_to(self, device: torch.device) -> None:
+        if self.state.device != device:
+            self.to(device)
+
+    def get_extra_state(self) -> dict[str, int]:
+        """The seed, beside the count and key in ``state``."""
+        return {"seed": self.seed}
+
+    def set_extra_state(self, extra: dict[str, int]) -> None:
+        """Take over the seed of a saved augmenter."""
+        self.seed = extra["seed"]
+        self.indexed_state[0] = _mixed(self.seed)
+
+    def extra_repr(self) -> str:
+        """The policy's name and the options."""
+        name = self.policy.name or "unnamed policy"
+        return f"{name!r}, interpolation={self.interpolation}, fill={self.fill}, seed={self.seed}"
+
+
+def _padded(table: Table, entries: list[tuple[float, Table]]) -> Table:
+    """The table in the shape that holds every entry of the schedule: its values change in place."""
+    parts = []
+    for field, tensor in table._asdict().items():
+        shapes = [getattr(other, field).shape for _, other in entries]
+        target = tensor.new_zeros([max(sizes) for sizes in zip(*shapes, strict=True)])
+        if field == "sub_policies" and len(target) > len(tensor):
+            target[:, 0] = tensor[-1, 0]  # the cumulative weight ends at 2^32: never chosen
+        target[tuple(slice(0, size) for size in tensor.shape)] = tensor
+        parts.append(target)
+    return Table(*parts)
