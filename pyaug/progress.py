@@ -26,13 +26,15 @@ def progress(
     """Show live progress with an estimate of the time left.
 
     A bar of rich where that is installed and `stream` (default: stderr) is a terminal; otherwise
-    a plain line every ten seconds. `done` of the `total` steps lie in an earlier part of the run,
-    and do not count for the estimate.
+    a plain line every ten seconds and at the end. `done` of the `total` steps lie in an earlier
+    part of the run, and do not count for the estimate.
     """
     stream = stream or sys.stderr
     bar = _rich_bar(title, total, done, stream) if stream.isatty() else None
     if bar is None:
-        yield _Plain(title, total, done, stream)
+        lines = _Plain(title, total, done, stream)
+        yield lines
+        lines.show()
     else:
         with bar.live:
             yield bar
@@ -84,12 +86,14 @@ class _Plain:
 
     def advance(self, steps: int = 1, **shown: float | str) -> None:
         self.steps.count(steps, shown)
-        now = time.monotonic()
-        if now - self.last >= self.EVERY or self.steps.done == self.steps.total:
-            self.last = now
-            s = self.steps
-            parts = [f"{s.title} {s.done}/{s.total}", s.left(), s.values()]
-            self.say(", ".join(part for part in parts if part))
+        if time.monotonic() - self.last >= self.EVERY:
+            self.show()
+
+    def show(self) -> None:
+        self.last = time.monotonic()
+        s = self.steps
+        parts = [f"{s.title} {s.done}/{s.total}", s.left(), s.values()]
+        self.say(", ".join(part for part in parts if part))
 
     def say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)

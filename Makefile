@@ -1,0 +1,72 @@
+# The project's own commands. Each makes what it needs.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+# A CUDA build of another version, for the test that one build serves many torches.
+OTHER_TORCH ?= torch==2.14.1 torchvision==0.29.1
+
+VENV := .environments/main
+OTHER := .environments/other
+BIN := $(VENV)/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+SOURCES := $(shell find csrc pyaug -type f ! -name '*.so' ! -name '*.pyc') CMakeLists.txt pyproject.toml
+CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+ALL_ARCHITECTURES := 75,80,86,89,90,100,120
+
+.PHONY: demo test test-cuda lint format wheel clean
+
+demo: $(VENV)/installed
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/installed $(OTHER)/installed
+	PYAUG_OTHER_PYTHON=$(OTHER)/bin/python $(BIN)/pytest
+
+# Uses the environment that is active, as the GPU machine's own torch is the one to test.
+test-cuda:
+	$(PYTHON) -m pytest cuda_tests
+
+lint: $(VENV)/tools
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+
+format: $(VENV)/tools
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+
+# For other machines: every architecture that is in use.
+wheel: $(VENV)/torch
+	PYAUG_CUDA_ARCHITECTURES=$(ALL_ARCHITECTURES) $(BIN)/python -m pip wheel --no-build-isolation \
+		--no-deps --wheel-dir dist .
+
+$(VENV)/torch:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP) $(TORCH) "scikit-build-core>=0.11" "pybind11>=2.13" "ninja>=1.11"
+	touch $@
+
+$(VENV)/tools: $(VENV)/torch
+	$(BIN)/python $(PIP) ruff==0.14.5 clang-format==21.1.5
+	touch $@
+
+# Built once, installed in both environments.
+$(VENV)/wheel: $(VENV)/torch $(SOURCES)
+	rm -rf $(VENV)/wheels
+	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir $(VENV)/wheels .
+	touch $@
+
+$(VENV)/installed: $(VENV)/wheel
+	wheel=$$(ls $(VENV)/wheels/*.whl) && $(BIN)/python $(PIP) "$$wheel[search,test]" && \
+		$(BIN)/python $(PIP) --force-reinstall --no-deps "$$wheel"
+	touch $@
+
+$(OTHER)/torch:
+	$(PYTHON) -m venv $(OTHER)
+	$(OTHER)/bin/python $(PIP) $(OTHER_TORCH)
+	touch $@
+
+$(OTHER)/installed: $(OTHER)/torch $(VENV)/wheel
+	wheel=$$(ls $(VENV)/wheels/*.whl) && $(OTHER)/bin/python $(PIP) "$$wheel[test]" && \
+		$(OTHER)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
+	touch $@
+
+clean:
+	rm -rf .environments build dist

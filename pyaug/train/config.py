@@ -1,0 +1,168 @@
+"""What a training can be told, and what it does where it is told nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from torch import nn
+
+from pyaug import models
+from pyaug.data import DataSet
+from pyaug.errors import InputError
+from pyaug.run import pick_device
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of a training; None means: as the data set's recipe has it."""
+
+    model: str | None = None
+    """The network: wrn-40-2, wrn-28-10, any wrn-DEPTH-WIDTH, resnet18, resnet50, conv-small."""
+    epochs: int | None = None
+    """How often the images are seen."""
+    batch_size: int | None = None
+    """Images a step."""
+    learning_rate: float | None = None
+    """The highest rate of SGD with Nesterov momentum."""
+    momentum: float = 0.9
+    """Nesterov momentum, in [0, 1)."""
+    weight_decay: float | None = None
+    """L2 penalty, as SGD applies it."""
+    decay_norms: bool = True
+    """Whether weight decay is on norm layers and biases too."""
+    warmup_epochs: float | None = None
+    """Epochs over which the rate rises linearly; at most a tenth of all where not given."""
+    milestones: tuple[float, ...] | None = None
+    """Epochs at which the rate falls to a tenth; none: it falls as a cosine to 0."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes, in [0, 1)."""
+    clip: float | None = None
+    """Largest norm of the gradient; 0: not clipped."""
+    dropout: float = 0.0
+    """Dropout rate inside the blocks of a Wide-ResNet, in [0, 1)."""
+    default_augmentation: bool = True
+    """Whether the data set's crop, flip and cutout follow the policy."""
+    seed: int = 0
+    """Decides the weights, the order of the images and all augmentation; 0 to 2^32 - 1."""
+    device: str = "auto"
+    """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+    bf16: bool | None = None
+    """Whether the network computes in bfloat16; default: on CUDA only."""
+    deterministic: bool = True
+    """Whether cuDNN keeps to algorithms that give the same bits every time."""
+    workers: int = 4
+    """Processes that decode images which are not held in memory."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Defaults that suit a data set."""
+
+    model: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_epochs: float = 5
+    milestones: tuple[float, ...] = ()
+    clip: float = 5
+
+
+# Fast AutoAugment's, which Faster AutoAugment, DADA and DeepAA share; there ImageNet has a rate of
+# .05 for each 128 images of a batch.
+_CIFAR = Recipe("wrn-40-2", 200, 128, 0.1, 5e-4)
+_IMAGENET = Recipe("resnet50", 270, 256, 0.1, 1e-4, milestones=(90, 180, 240), clip=0)
+_SMALL = Recipe("conv-small", 100, 128, 0.2, 5e-4)  # ours, for two CPU cores
+RECIPES = {
+    "fashion-mnist-small": _SMALL,
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "svhn": replace(_CIFAR, learning_rate=0.01),
+    "imagenet": _IMAGENET,
+}
+WEIGHT_DECAY = {"wrn-40-2": 2e-4, "wrn-28-10": 5e-4}
+"""The recipe's by network, wherever one of these is trained."""
+
+LARGE = 64
+"""Unknown data sets of images above so many pixels a side get ImageNet's recipe and ResNet-18."""
+
+
+def recipe(data: DataSet) -> Recipe:
+    """The recipe of a data set, by its name or, for an unknown one, its images' size."""
+    if max(data.shape[1:]) > LARGE:
+        fallback = replace(_IMAGENET, model="resnet18", epochs=90, milestones=())
+    else:
+        fallback = _CIFAR
+    return RECIPES.get(data.name, fallback)
+
+
+def complete(config: Config, data: DataSet, model: nn.Module | None = None) -> Config:
+    """The config with every None replaced, checked against the data.
+
+    Raises:
+        InputError: an option out of its range, an unknown model, a device that is missing.
+    """
+    _check_ranges(config)
+    known = recipe(data)
+    name = "custom" if model is not None else config.model or known.model
+    if model is None:
+        models.check(name)
+    epochs = config.epochs or known.epochs
+    device = pick_device(config.device)
+    stretched = tuple(m * epochs / known.epochs for m in known.milestones)
+    full = replace(
+        config,
+        model=name,
+        epochs=epochs,
+        batch_size=_given(config.batch_size, known.batch_size),
+        learning_rate=_given(config.learning_rate, known.learning_rate),
+        weight_decay=_given(config.weight_decay, WEIGHT_DECAY.get(name, known.weight_decay)),
+        warmup_epochs=_given(config.warmup_epochs, min(known.warmup_epochs, epochs / 10)),
+        milestones=_given(config.milestones, stretched),
+        clip=_given(config.clip, known.clip),
+        device=str(device),
+        bf16=_given(config.bf16, device.type == "cuda"),
+    )
+    if full.warmup_epochs >= epochs:
+        got = full.warmup_epochs
+        raise InputError(f"warmup_epochs: expected fewer than epochs = {epochs}, got {got}")
+    if full.batch_size > len(data.train):
+        most = f"at most {len(data.train)}, the training images"
+        raise InputError(f"batch_size: expected {most}, got {full.batch_size}")
+    return full
+
+
+def _given(value: _T | None, default: _T) -> _T:
+    return default if value is None else value
+
+
+# field: smallest value, whether itself allowed, what lies above
+_RANGES = {
+    "epochs": (1, True, math.inf),
+    "batch_size": (1, True, math.inf),
+    "learning_rate": (0, False, math.inf),
+    "momentum": (0, True, 1),
+    "weight_decay": (0, True, math.inf),
+    "warmup_epochs": (0, True, math.inf),
+    "label_smoothing": (0, True, 1),
+    "clip": (0, True, math.inf),
+    "dropout": (0, True, 1),
+    "seed": (0, True, 2**32),
+    "workers": (0, True, math.inf),
+}
+
+
+def _check_ranges(config: Config) -> None:
+    for field, (low, included, high) in _RANGES.items():
+        value = getattr(config, field)
+        if value is None or (low < value < high) or (included and value == low):
+            continue
+        bound = f"{'at least' if included else 'more than'} {low}"
+        above = f", less than {high}" if high < math.inf else ""
+        raise InputError(f"{field}: expected {bound}{above}, got {value}")
+    if not all(0 < m < math.inf for m in config.milestones or ()):
+        raise InputError(f"milestones: expected epochs above 0, got {config.milestones}")

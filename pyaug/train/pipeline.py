@@ -1,0 +1,66 @@
+"""From a batch of the data set to what the network sees."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyaug import policies
+from pyaug.augment import Augment
+from pyaug.data import Batch, DataSet
+from pyaug.policy import Policy
+
+
+class Pipeline:
+    """Augmentation, then normalisation, on the device.
+
+    The order is Fast AutoAugment's: policy, crop, flip, normalisation, cutout with zeros. Here
+    cutout stands before the normalisation and fills with the data set's mean, which is the same.
+
+    Args:
+        data: for the name that decides the default augmentation, and for mean and deviation.
+        policy: comes first; None: the default augmentation alone.
+        default_augmentation: whether the data set's crop, flip and cutout follow.
+        seed: of all draws; these depend on (seed, index, epoch) only.
+        device: where the batches are.
+    """
+
+    def __init__(
+        self,
+        data: DataSet,
+        policy: Policy | None,
+        *,
+        default_augmentation: bool,
+        seed: int,
+        device: torch.device,
+    ):
+        level = 255 * torch.tensor([data.mean, data.std], device=device)
+        self.mean, self.std = level[:, None, :, None, None]
+        self.stages: list[Augment] = []
+        first, cutout = policy, None
+        if default_augmentation:
+            crop_flip, cutout = policies.crop_flip(data.name), policies.cutout(data.name)
+            first = crop_flip if policy is None else policy.then(crop_flip)
+        if first is not None:
+            self.stages.append(Augment(first, fill=0, seed=seed))
+        if cutout is not None:
+            mean = [round(255 * m) for m in data.mean]
+            # Another key: the same one would place the square by what the policy drew.
+            self.stages.append(Augment(cutout, fill=mean, seed=seed + 2**32))
+        self.stages = [stage.to(device) for stage in self.stages]
+
+    def at(self, progress: float) -> None:
+        """Tell scheduled policies how far the training is, from 0 to 1."""
+        for stage in self.stages:
+            stage.progress = progress
+
+    def train(self, batch: Batch, *, epoch: int) -> Tensor:
+        """Augmented and normalised float32 `[B, C, H, W]`."""
+        images = batch.images
+        for stage in self.stages:
+            images = stage(images, index=batch.index, epoch=epoch)
+        return self.normalise(images)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 to float32 of mean 0 and deviation 1 per channel over the train images."""
+        return (images.float() - self.mean) / self.std
