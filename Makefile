@@ -44,7 +44,7 @@ $(VENV)/torch:
 	touch $@
 
 $(VENV)/tools: $(VENV)/torch
-	$(BIN)/python $(PIP) ruff==0.14.5 clang-format==21.1.5
+	$(BIN)/python $(PIP) ruff==0.17.5 clang-format==23.1.5
 	touch $@
 
 # Built once, installed in both environments.

@@ -101,7 +101,8 @@ struct Entry {
       std::optional<Tensor> index, std::optional<Tensor> force, int64_t batch) {
     require(stages.dim() == 3, "stages: expected (L, K, 2), got ", shape(stages));
     const int64_t policies = stages.size(0), steps = stages.size(1);
-    require(batch >= 0 && policies >= 1 && steps >= 1, "sample: expected a table that is not empty");
+    require(batch >= 0 && policies >= 1 && steps >= 1,
+            "sample: expected a table that is not empty");
     require_like(sub_policies, stages, "sub_policies", ScalarType::Long,
                  {policies, kSubPolicyColumns});
     require_like(stages, stages, "stages", ScalarType::Long, {policies, steps, kStageColumns});
@@ -137,8 +138,7 @@ struct Entry {
          static_cast<float*>(noise.data_ptr()), static_cast<int32_t*>(choice.data_ptr())}};
     Launcher::each_row(state, batch, kernel);
     if (!index)
-      Launcher::each_row(state, 1,
-                         AdvanceKernel{static_cast<int64_t*>(state.data_ptr()), batch});
+      Launcher::each_row(state, 1, AdvanceKernel{static_cast<int64_t*>(state.data_ptr()), batch});
     return {operation, magnitude, noise, choice};
   }
 
@@ -174,11 +174,10 @@ struct Entry {
     for_float_type(images.scalar_type(), [&]<class T>() {
       Launcher::each_image(
           grad_images, images.size(0),
-          ReverseApplyKernel<T>{in.batch<T>(fill, bilinear),
-                                static_cast<const int32_t*>(in.operation.data_ptr()),
-                                static_cast<const T*>(grad_out.data_ptr()),
-                                static_cast<T*>(grad_images.data_ptr()),
-                                static_cast<double*>(grad_magnitude.data_ptr())});
+          ReverseApplyKernel<T>{
+              in.batch<T>(fill, bilinear), static_cast<const int32_t*>(in.operation.data_ptr()),
+              static_cast<const T*>(grad_out.data_ptr()), static_cast<T*>(grad_images.data_ptr()),
+              static_cast<double*>(grad_magnitude.data_ptr())});
     });
     return {grad_images, grad_magnitude};
   }
@@ -215,15 +214,14 @@ struct Entry {
     Tensor grad_weight = torch::stable::new_zeros(weights, weights.sizes());
     Tensor grad_magnitude = torch::stable::new_zeros(weights, weights.sizes());
     for_float_type(images.scalar_type(), [&]<class T>() {
-      Launcher::each_image(
-          grad_images, images.size(0),
-          ReverseMixKernel<T>{in.batch<T>(fill, bilinear),
-                              static_cast<const int32_t*>(in.operation.data_ptr()),
-                              static_cast<const double*>(weights.data_ptr()),
-                              static_cast<const T*>(grad_out.data_ptr()),
-                              static_cast<T*>(grad_images.data_ptr()),
-                              static_cast<double*>(grad_weight.data_ptr()),
-                              static_cast<double*>(grad_magnitude.data_ptr())});
+      Launcher::each_image(grad_images, images.size(0),
+                           ReverseMixKernel<T>{in.batch<T>(fill, bilinear),
+                                               static_cast<const int32_t*>(in.operation.data_ptr()),
+                                               static_cast<const double*>(weights.data_ptr()),
+                                               static_cast<const T*>(grad_out.data_ptr()),
+                                               static_cast<T*>(grad_images.data_ptr()),
+                                               static_cast<double*>(grad_weight.data_ptr()),
+                                               static_cast<double*>(grad_magnitude.data_ptr())});
     });
     return {grad_images, grad_weight, grad_magnitude};
   }

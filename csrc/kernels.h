@@ -9,13 +9,13 @@ namespace pyaug {
 
 // Scratch comes in images of pixels or of gradients, each part aligned to 16 bytes.
 template <class A>
-constexpr int64_t aligned_bytes(int64_t count) {
+PYAUG_BOTH int64_t aligned_bytes(int64_t count) {
   return (count * static_cast<int64_t>(sizeof(A)) + 15) / 16 * 16;
 }
 template <class A>
 PYAUG_HD A* carve(unsigned char*& scratch, int64_t count) {
   A* part = reinterpret_cast<A*>(scratch);
-  scratch += (count * static_cast<int64_t>(sizeof(A)) + 15) / 16 * 16;
+  scratch += aligned_bytes<A>(count);
   return part;
 }
 
@@ -29,9 +29,7 @@ struct ApplyKernel {
   const int32_t* operation;
   T* out;
 
-  int64_t scratch_bytes() const {
-    return batch.steps > 1 ? aligned_bytes<T>(batch.pixels_on_host()) : 0;
-  }
+  int64_t scratch_bytes() const { return batch.steps > 1 ? aligned_bytes<T>(batch.pixels()) : 0; }
   template <class Team>
   PYAUG_HD void operator()(Team& team, TeamMemory& memory, int64_t b,
                            unsigned char* scratch) const {
@@ -49,7 +47,7 @@ struct ReverseApplyKernel {
   double* grad_magnitude;
 
   int64_t scratch_bytes() const {
-    const int64_t pixels = batch.pixels_on_host();
+    const int64_t pixels = batch.pixels();
     return aligned_bytes<T>((batch.steps - 1) * pixels) + 2 * aligned_bytes<Compute<T>>(pixels);
   }
   template <class Team>
@@ -72,7 +70,7 @@ struct MixKernel {
   T* out;
 
   int64_t scratch_bytes() const {
-    return sums_in_place<T> ? 0 : aligned_bytes<Compute<T>>(batch.pixels_on_host());
+    return sums_in_place<T> ? 0 : aligned_bytes<Compute<T>>(batch.pixels());
   }
   template <class Team>
   PYAUG_HD void operator()(Team& team, TeamMemory& memory, int64_t b,
@@ -95,7 +93,7 @@ struct ReverseMixKernel {
   double* grad_magnitude;
 
   int64_t scratch_bytes() const {
-    return (sums_in_place<T> ? 1 : 2) * aligned_bytes<Compute<T>>(batch.pixels_on_host());
+    return (sums_in_place<T> ? 1 : 2) * aligned_bytes<Compute<T>>(batch.pixels());
   }
   template <class Team>
   PYAUG_HD void operator()(Team& team, TeamMemory& memory, int64_t b,

@@ -100,10 +100,9 @@ PYAUG_HD void reverse_mix(Team& team, TeamMemory& memory, const Batch<T>& batch,
   for (int n = 0; n < batch.steps; ++n) {
     const int64_t bn = b * batch.steps + n;
     const Step<T> step = batch.step(b, n);
-    Operations::visit(operation[n],
-                      ReverseTerm<Team, T>{team, memory, image, step, grad_out,
-                                           static_cast<Compute<T>>(weight[bn]), grad, g,
-                                           grad_weight[bn], grad_magnitude[bn]});
+    Operations::visit(operation[n], ReverseTerm<Team, T>{team, memory, image, step, grad_out,
+                                                         static_cast<Compute<T>>(weight[bn]), grad,
+                                                         g, grad_weight[bn], grad_magnitude[bn]});
   }
   store(team, image, grad, grad_image);
 }

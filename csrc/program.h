@@ -70,13 +70,15 @@ struct ReverseStep {
   const T* grad_out;  // read by the last step, `grad` by the others
   F* grad;            // gradient to the step's output, then to its input
   F* g;
-  T* grad_image;      // written by the first step; else null
+  T* grad_image;  // written by the first step; else null
   double& grad_magnitude;
 
   template <class Op>
   PYAUG_HD void operator()() const {
     const auto& parameters = prepare<Op>(team, memory, image, step);
-    const auto incoming = [&](int64_t i) { return grad_out ? static_cast<F>(grad_out[i]) : grad[i]; };
+    const auto incoming = [&](int64_t i) {
+      return grad_out ? static_cast<F>(grad_out[i]) : grad[i];
+    };
     const StepSums sums = pull_back<Op>(team, image, parameters, incoming, F(1), g);
     if (team.lane() == 0) grad_magnitude = sums.magnitude;
     const Image<F> gradients{g, image.channels, image.height, image.width};
@@ -95,14 +97,15 @@ struct ReverseStep {
 // grad_magnitude [K] must come in as zeros.
 template <class Team, class T>
 PYAUG_HD void reverse_program(Team& team, TeamMemory& memory, const Batch<T>& batch,
-                              const int32_t* operation, const T* grad_out, int64_t b,
-                              T* grad_image, double* grad_magnitude, T* history, Compute<T>* grad,
-                              Compute<T>* g) {
+                              const int32_t* operation, const T* grad_out, int64_t b, T* grad_image,
+                              double* grad_magnitude, T* history, Compute<T>* grad, Compute<T>* g) {
   const ActiveSteps active{operation + b * batch.steps, batch.steps};
   const int count = active.count();
   const int64_t pixels = batch.pixels();
   Image<T> image = batch.image(b);
-  const auto input = [&](int j) { return j == 0 ? batch.image(b).pixels : history + (j - 1) * pixels; };
+  const auto input = [&](int j) {
+    return j == 0 ? batch.image(b).pixels : history + (j - 1) * pixels;
+  };
   for (int j = 0; j + 1 < count; ++j) {
     const int k = active.at(j);
     const Step<T> step = batch.step(b, k);
@@ -114,10 +117,10 @@ PYAUG_HD void reverse_program(Team& team, TeamMemory& memory, const Batch<T>& ba
     const int k = active.at(j);
     const Step<T> step = batch.step(b, k);
     image.pixels = input(j);
-    Operations::visit(active.operation[k],
-                      ReverseStep<Team, T>{team, memory, image, step,
-                                           j == count - 1 ? grad_out : nullptr, grad, g,
-                                           j == 0 ? grad_image : nullptr, grad_magnitude[k]});
+    Operations::visit(
+        active.operation[k],
+        ReverseStep<Team, T>{team, memory, image, step, j == count - 1 ? grad_out : nullptr, grad,
+                             g, j == 0 ? grad_image : nullptr, grad_magnitude[k]});
   }
 }
 

@@ -20,7 +20,7 @@ enum CandidateColumn : int {
   kCandidateSign,        // 1: half of the draws take the second set of levels, the mirrored one
   kCandidateFirstLevel,
   kCandidateLevels,
-  kCandidateSmooth,      // 1: the levels are quantiles to interpolate between
+  kCandidateSmooth,  // 1: the levels are quantiles to interpolate between
   kCandidateColumns
 };
 
@@ -89,12 +89,14 @@ PYAUG_HD void sample_image(const PolicyTable& table, uint64_t seed, uint64_t run
     out.operation[bk] = kIdentity;
     out.magnitude[bk] = 0.0;
     choice[1 + k] = -1;
-    const int64_t* range = table.stages + (static_cast<int64_t>(policy) * steps + k) * kStageColumns;
-    const int first = static_cast<int>(range[kStageFirst]), last = static_cast<int>(range[kStageLast]);
+    const int64_t* range =
+        table.stages + (static_cast<int64_t>(policy) * steps + k) * kStageColumns;
+    const int first = static_cast<int>(range[kStageFirst]),
+              last = static_cast<int>(range[kStageLast]);
     if (!applied || first >= last) continue;
     const Words bits = philox(seed, {{low, high, stage, 0u}});
-    int drawn = pick(table.candidates, kCandidateColumns, kCandidateCumulative, first, last,
-                     bits.word[0]);
+    int drawn =
+        pick(table.candidates, kCandidateColumns, kCandidateCumulative, first, last, bits.word[0]);
     if (force && force[1 + k] >= 0 && force[1 + k] < last - first) drawn = first + force[1 + k];
     const int64_t* candidate = table.candidates + static_cast<int64_t>(drawn) * kCandidateColumns;
     if (static_cast<int64_t>(bits.word[1]) >= candidate[kCandidateGate]) continue;

@@ -13,14 +13,13 @@ struct Batch {
   int64_t count;      // B
   int64_t partner_count;
   int channels, height, width;
-  int steps;               // K of a program, N of a mixture
-  const float* noise;      // [B, K, 4]
-  const double* magnitude; // [B, K]
+  int steps;                // K of a program, N of a mixture
+  const float* noise;       // [B, K, 4]
+  const double* magnitude;  // [B, K]
   double fill[kMaxChannels];
   bool bilinear;
 
-  int64_t pixels_on_host() const { return static_cast<int64_t>(channels) * height * width; }
-  PYAUG_HD int64_t pixels() const { return static_cast<int64_t>(channels) * height * width; }
+  PYAUG_BOTH int64_t pixels() const { return static_cast<int64_t>(channels) * height * width; }
   PYAUG_HD Image<T> view(const T* pixels) const { return {pixels, channels, height, width}; }
   PYAUG_HD Image<T> image(int64_t b) const { return view(images + b * pixels()); }
 

@@ -52,8 +52,7 @@ NAMES = tuple(OPERATIONS)
 
 _ENTRY_POINTS = ("sample", "apply", "apply_backward", "mix", "mix_backward")
 _MEND = (
-    "with nvcc on the PATH, build it here: pip install --no-build-isolation --force-reinstall "
-    "--no-deps --no-cache-dir --no-binary pyaug pyaug (or `pip install .` in a source tree)"
+    "`pip install --no-build-isolation .` in pyaug's source tree, with nvcc on the PATH, adds it"
 )
 
 
@@ -65,7 +64,7 @@ def _load() -> str:
         return "this torch has no CUDA"
     library = folder / "libpyaug_cuda.so"
     if not library.exists():
-        return "pyaug was built without its CUDA library, as no nvcc was found"
+        return "this pyaug was built without its CUDA library"
     try:
         torch.ops.load_library(str(library))
     except OSError as error:

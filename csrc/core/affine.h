@@ -28,8 +28,8 @@ struct Affine {
   PYAUG_HD static Affine make(const Matrix& m, const Matrix& slope, int width, int height) {
     Affine affine{m, slope, {}, kWalked, {}};
     const double determinant = m.a * m.e - m.b * m.d;
-    affine.inverse = {m.e / determinant, -m.b / determinant, 0, -m.d / determinant,
-                      m.a / determinant, 0};
+    affine.inverse = {m.e / determinant,  -m.b / determinant, 0,
+                      -m.d / determinant, m.a / determinant,  0};
     if (m.b == 0.0 && m.d == 0.0) {
       affine.path = kSeparable;
     } else if (small(m, 0, 0) && small(m, width, 0) && small(m, 0, height) &&

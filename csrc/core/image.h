@@ -44,8 +44,9 @@ constexpr int kLumaR = 19595, kLumaG = 38470, kLumaB = 7471;
 
 PYAUG_HD int luma(const Image<uint8_t>& image, int y, int x) {
   if (image.channels == 1) return image.raw(0, y, x);
-  return (kLumaR * image.raw(0, y, x) + kLumaG * image.raw(1, y, x) +
-          kLumaB * image.raw(2, y, x) + 32768) >> 16;
+  return (kLumaR * image.raw(0, y, x) + kLumaG * image.raw(1, y, x) + kLumaB * image.raw(2, y, x) +
+          32768) >>
+         16;
 }
 
 // The weight of channel c in the luma of a float image; one for a grey image.

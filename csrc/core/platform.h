@@ -7,8 +7,10 @@
 // One source, compiled twice: for the host by cpu.cpp, for the device by cuda.cu.
 #ifdef __CUDACC__
 #define PYAUG_HD __device__ inline
+#define PYAUG_BOTH __host__ __device__ inline  // for launchers too
 #else
 #define PYAUG_HD inline
+#define PYAUG_BOTH inline
 #endif
 
 namespace pyaug {

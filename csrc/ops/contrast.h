@@ -22,9 +22,8 @@ struct Contrast : Enhancer<Contrast> {
       mean = static_cast<double>((2 * sum + image.area()) / (2 * image.area()));
     } else {
       double sum = 0;
-      team.each_pixel(plane, [&](Position& at) {
-        sum += static_cast<double>(luma(image, at.y, at.x));
-      });
+      team.each_pixel(plane,
+                      [&](Position& at) { sum += static_cast<double>(luma(image, at.y, at.x)); });
       mean = team.sum(sum) / static_cast<double>(image.area());
     }
     if (team.lane() == 0) p = {step.magnitude, mean};

@@ -16,8 +16,7 @@ struct Crop : Rearrange<Crop> {
       .noise = 2,
   };
 
-  PYAUG_HD static Rearrangement place(double magnitude, const float* noise, int width,
-                                      int height) {
+  PYAUG_HD static Rearrangement place(double magnitude, const float* noise, int width, int height) {
     return {1, 0, shift(magnitude, noise[0], width), 0, 1, shift(magnitude, noise[1], height), {}};
   }
   PYAUG_HD static int shift(double magnitude, float noise, int size) {

@@ -1,5 +1,5 @@
-// The four enhancers of Pillow's ImageEnhance: a blend between a degenerate image d and the image v,
-// t = d + f (v - d). Each enhancer says what d is and how d depends on the image.
+// The four enhancers of Pillow's ImageEnhance: a blend between a degenerate image d and the image
+// v, t = d + f (v - d). Each enhancer says what d is and how d depends on the image.
 #pragma once
 
 #include "operation.h"

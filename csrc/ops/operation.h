@@ -4,7 +4,8 @@
 //   exact     one output byte: Pillow's rule
 //   value     one output pixel t of a float image, before the clamp to [0, 1]
 //   slope     dt / d magnitude at that pixel
-//   adjoint   what one input pixel receives, given g = d loss / dt of every output pixel (zero where
+//   adjoint   what one input pixel receives, given g = d loss / dt of every output pixel (zero
+//   where
 //             the clamp stopped it) and the sum of g over the image. A gather, never a scatter:
 //             no atomics, so the same bits every time.
 #pragma once
@@ -15,7 +16,16 @@
 namespace pyaug {
 
 enum class Unit : int {
-  none, threshold, addend, bits, factor, tangent, fraction, degrees, area, weight
+  none,
+  threshold,
+  addend,
+  bits,
+  factor,
+  tangent,
+  fraction,
+  degrees,
+  area,
+  weight
 };
 
 enum class Gradient : int { none, exact, straight_through };
@@ -28,12 +38,12 @@ struct OperationInfo {
   double identity = 0;       // the magnitude that changes nothing
   Gradient image_gradient = Gradient::exact;
   Gradient magnitude_gradient = Gradient::none;
-  double span = 1;           // straight-through: dt / d magnitude = 1 / span
-  bool mirrored = false;     // a random sign takes m to 2 identity - m
+  double span = 1;        // straight-through: dt / d magnitude = 1 / span
+  bool mirrored = false;  // a random sign takes m to 2 identity - m
   bool interpolates = false;
   bool fills = false;
-  bool square = false;       // H must equal W
-  int noise = 0;             // how many of the four noise values it reads
+  bool square = false;  // H must equal W
+  int noise = 0;        // how many of the four noise values it reads
 };
 
 // What a step gives an operation besides the image.
@@ -76,8 +86,8 @@ struct PointOperation {
     return Self::value_point(image(at.c, at.y, at.x), p, at.c);
   }
   template <class T, class P>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>& image, const P& p,
-                                     const Image<Compute<T>>& g, double, Position& at) {
+  PYAUG_HD static Compute<T> adjoint(const Image<T>& image, const P& p, const Image<Compute<T>>& g,
+                                     double, Position& at) {
     return g(at.c, at.y, at.x) * Self::gain_point(image(at.c, at.y, at.x), p, at.c);
   }
 };

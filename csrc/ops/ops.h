@@ -1,5 +1,5 @@
-// The list of operations. An operation's code is its place here: programs hold it, policies name it.
-// To add one: write its file, name it here, and give python_tests/references.py its oracle.
+// The list of operations. An operation's code is its place here: programs hold it, policies name
+// it. To add one: write its file, name it here, and give python_tests/references.py its oracle.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +41,8 @@ struct OperationList {
     alignas(8) unsigned char room[std::max({sizeof(typename Ops::Parameters)...})];
   };
 
-  // Calls run<Op>() for the operation with this code; for the first, the identity, if there is none.
+  // Calls run<Op>() for the operation with this code; for the first, the identity, if there is
+  // none.
   template <class Run>
   PYAUG_HD static void visit(int code, const Run& run) {
     visit_from<0, Ops...>(code, run);
@@ -58,11 +59,10 @@ struct OperationList {
   }
 };
 
-using Operations =
-    OperationList<Identity, Invert, Solarize, SolarizeAdd, Posterize, Brightness, Color, Contrast,
-                  Sharpness, Smooth, Blur, AutoContrast, Equalize, ShearX, ShearY, TranslateX,
-                  TranslateY, Rotate, FlipX, FlipY, Rotate90, Cutout, Crop, ResizedCrop,
-                  SamplePairing>;
+using Operations = OperationList<Identity, Invert, Solarize, SolarizeAdd, Posterize, Brightness,
+                                 Color, Contrast, Sharpness, Smooth, Blur, AutoContrast, Equalize,
+                                 ShearX, ShearY, TranslateX, TranslateY, Rotate, FlipX, FlipY,
+                                 Rotate90, Cutout, Crop, ResizedCrop, SamplePairing>;
 
 constexpr int kIdentity = 0;
 

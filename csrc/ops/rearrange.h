@@ -1,5 +1,5 @@
-// Whole pixels moved to other places: x' = a x + b y + c, y' = d x + e y + f in integers, the linear
-// part a turn or a mirror, so that its inverse is its transpose.
+// Whole pixels moved to other places: x' = a x + b y + c, y' = d x + e y + f in integers, the
+// linear part a turn or a mirror, so that its inverse is its transpose.
 #pragma once
 
 #include "operation.h"

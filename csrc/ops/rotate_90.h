@@ -5,7 +5,9 @@
 namespace pyaug {
 
 struct Rotate90 : Rearrange<Rotate90> {
-  static constexpr OperationInfo info{.name = "rotate_90", .summary = "A quarter turn anticlockwise of a square image.", .square = true};
+  static constexpr OperationInfo info{.name = "rotate_90",
+                                      .summary = "A quarter turn anticlockwise of a square image.",
+                                      .square = true};
 
   PYAUG_HD static Rearrangement place(double, const float*, int width, int) {
     return {0, -1, width - 1, 1, 0, 0, {}};

@@ -18,8 +18,8 @@ struct Sharpness : Enhancer<Sharpness> {
     return Filter<SmoothStencil>::value(image, at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> degenerate_adjoint(const Image<T>&, const Image<Compute<T>>& g,
-                                                double, Position& at) {
+  PYAUG_HD static Compute<T> degenerate_adjoint(const Image<T>&, const Image<Compute<T>>& g, double,
+                                                Position& at) {
     return Filter<SmoothStencil>::adjoint(g, at.c, at.y, at.x);
   }
 };

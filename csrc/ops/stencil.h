@@ -72,8 +72,8 @@ struct FilterOperation : NoPreparation, NoSlope {
     return Filter<Stencil>::value(image, at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>&, const Parameters&,
-                                     const Image<Compute<T>>& g, double, Position& at) {
+  PYAUG_HD static Compute<T> adjoint(const Image<T>&, const Parameters&, const Image<Compute<T>>& g,
+                                     double, Position& at) {
     return Filter<Stencil>::adjoint(g, at.c, at.y, at.x);
   }
 };

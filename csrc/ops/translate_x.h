@@ -6,7 +6,8 @@ namespace pyaug {
 
 struct TranslateX : Warp<TranslateX> {
   static constexpr OperationInfo info =
-      warp("translate_x", "Moves the content against x by a fraction of the width.", Unit::fraction, -1, 1);
+      warp("translate_x", "Moves the content against x by a fraction of the width.", Unit::fraction,
+           -1, 1);
 
   PYAUG_HD static void place(double magnitude, const float*, int width, int, Matrix& matrix,
                              Matrix& slope) {

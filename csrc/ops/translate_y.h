@@ -6,7 +6,8 @@ namespace pyaug {
 
 struct TranslateY : Warp<TranslateY> {
   static constexpr OperationInfo info =
-      warp("translate_y", "Moves the content against y by a fraction of the height.", Unit::fraction, -1, 1);
+      warp("translate_y", "Moves the content against y by a fraction of the height.",
+           Unit::fraction, -1, 1);
 
   PYAUG_HD static void place(double magnitude, const float*, int, int height, Matrix& matrix,
                              Matrix& slope) {

@@ -1,0 +1,97 @@
+"""One build serves many torches, and every way to install it works. Run by `make test`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from pyaug import _native
+
+ROOT = Path(__file__).parents[1]
+FACTS = "import json; from pyaug import _native; print(json.dumps(_native.info()))"
+ROTATE = (
+    "import torch, pyaug; x = torch.arange(48, dtype=torch.uint8).reshape(1, 3, 4, 4);"
+    "assert pyaug.ops.rotate_90(x)[0, 0].tolist()[0] == [3, 7, 11, 15]; print(pyaug.__file__)"
+)
+
+
+def run(*command, cwd, **variables):
+    """The command's output; what it printed is shown if it fails."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | variables
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return done.stdout
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A copy of what a source distribution holds."""
+    target = tmp_path / "source"
+    for part in ("csrc", "pyaug"):
+        ignore = shutil.ignore_patterns("*.so", "__pycache__")
+        shutil.copytree(ROOT / part, target / part, ignore=ignore)
+    for part in ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / part, target)
+    return target
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """A new virtual environment that sees this one's packages behind its own."""
+    folder = tmp_path / "environment"
+    run(sys.executable, "-m", "venv", str(folder), cwd=tmp_path)
+    packages = next(folder.glob("lib/python*/site-packages"))
+    (packages / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "bin" / "python"
+
+
+def test_the_same_build_under_another_torch(tmp_path):
+    """Kernels, policies and sampling; and, as torchvision is there, what needs it."""
+    other = os.environ.get("PYAUG_OTHER_PYTHON")
+    assert other, "PYAUG_OTHER_PYTHON: expected the Python of another torch; `make test` sets it"
+    other = ROOT / other
+    here, there = _native.info(), json.loads(run(other, "-c", FACTS, cwd=tmp_path))
+    assert there["torch"] != here["torch"]
+    assert there["built with torch"] == here["built with torch"]
+    if here["CUDA kernels built"].startswith("for"):
+        assert there["CUDA kernels"] == "loaded"
+    suite = ("-q", "-m", "core or torchvision", str(ROOT / "python_tests"))
+    print(run(other.parent / "pytest", *suite, cwd=ROOT).splitlines()[-1])
+
+
+def test_editable(source, environment):
+    options = ("--no-build-isolation", "--no-deps", "--quiet", "-Ccmake.define.PYAUG_CUDA=OFF")
+    run(environment, "-m", "pip", "install", *options, "--editable", ".", cwd=source)
+    imported = run(environment, "-c", ROTATE, cwd=source.parent)
+    assert Path(imported.strip()).is_relative_to(source)
+
+
+def test_isolated(source, environment):
+    """The build makes an environment of its own, with whichever torch is newest."""
+    options = ("--no-deps", "--quiet", "-Ccmake.define.PYAUG_CUDA=OFF")
+    run(environment, "-m", "pip", "install", *options, ".", cwd=source)
+    imported = run(environment, "-c", ROTATE, cwd=source.parent)
+    assert Path(imported.strip()).is_relative_to(environment.parents[1])
+
+
+def test_a_missing_cuda_library_says_how_to_mend_it(tmp_path):
+    """At the first use of CUDA; without a GPU its kernel is called by its dispatch key."""
+    script = """
+import torch
+from pathlib import Path
+exists, torch.version.cuda = Path.exists, "13.0"
+Path.exists = lambda path: path.name != "libpyaug_cuda.so" and exists(path)
+from pyaug import _native
+cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
+try:
+    _native.sample.redispatch(cuda, *[torch.zeros(1)] * 5, None, None, 3)
+except RuntimeError as error:
+    print(error)
+"""
+    said = run(sys.executable, "-c", script, cwd=tmp_path)
+    assert "built without its CUDA library" in said and "pip install" in said

@@ -1,0 +1,121 @@
+"""Parts of a data set, and the order in which its images come."""
+
+import numpy as np
+import pytest
+import torch
+from images_on_disk import put_folder, split_of
+from scipy.stats import chisquare
+
+from pyaug import data
+from pyaug.data import Loader
+from pyaug.errors import InputError
+
+forks = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
+# --- Parts ---------------------------------------------------------------------------------------
+
+
+def test_stratified_parts_are_disjoint_complete_and_balanced():
+    labels = torch.arange(1000) % 10
+    parts = data.stratified_index(labels, (400, 350, 250), seed=3)
+    assert sorted(torch.cat(parts).tolist()) == list(range(1000))
+    for part, count in zip(parts, (40, 35, 25), strict=True):
+        assert labels[part].bincount().tolist() == [count] * 10
+        assert torch.equal(part, part.sort().values)
+    again = data.stratified_index(labels, (400, 350, 250), seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(parts, again, strict=True))
+    other = data.stratified_index(labels, (400, 350, 250), seed=4)
+    assert not torch.equal(parts[0], other[0])
+
+
+@pytest.mark.parametrize("counts", [(6,), (50, 50), (3, 3, 94), (97, 3), (7, 8, 9, 10)])
+def test_rare_classes_get_their_share(counts):
+    sizes = torch.tensor([60, 36, 4]) if len(counts) > 1 else torch.tensor([90, 9, 1])
+    labels = torch.repeat_interleave(torch.arange(3), sizes)
+    parts = data.stratified_index(labels, counts)
+    assert [len(part) for part in parts] == list(counts)
+    assert len(torch.cat(parts).unique()) == sum(counts)
+    for part in parts:
+        assert labels[part].bincount(minlength=3).min() >= 1
+
+
+def test_subset_of_a_split():
+    split = split_of([0, 1] * 50)
+    part = data.stratified_subset(split, 20, seed=1)
+    assert part.labels.bincount().tolist() == [10, 10]
+    assert torch.equal(part.images[:, 0, 0, 0] % 2, part.labels)
+
+
+@pytest.mark.parametrize(
+    "labels, counts, expected",
+    [
+        ([0, 1, 2] * 5, (2,), "images: expected one a class, so 3 or more, got 2"),
+        ([0, 1] * 5, (11,), "images=11: expected at most the 10 images that there are"),
+        ([0, 0, 0, 1], (2, 2), "images=2 + val_images=2: expected 2 or more images of every class"),
+    ],
+)
+def test_impossible_parts_name_their_option(labels, counts, expected):
+    with pytest.raises(InputError) as caught:
+        options = ("images", "val_images")[: len(counts)]
+        data.stratified_index(torch.tensor(labels), counts, options=options)
+    assert expected in str(caught.value)
+
+
+# --- Loaders -------------------------------------------------------------------------------------
+
+
+def test_order_is_pinned():
+    """Runs of one version of torch or NumPy go on under another."""
+    assert data.order(8, seed=0, epoch=0).tolist() == [0, 2, 1, 5, 4, 3, 6, 7]
+    assert data.order(8, seed=1, epoch=2).tolist() == [4, 2, 0, 6, 1, 5, 7, 3]
+
+
+def test_order_is_uniform_and_epochs_differ():
+    first = [data.order(6, seed=5, epoch=e).tolist() for e in range(3000)]
+    assert all(sorted(one) == list(range(6)) for one in first[:10])
+    for place in range(6):
+        assert chisquare(np.bincount([one[place] for one in first], minlength=6)).pvalue > 1e-4
+    orders = {tuple(data.order(50, seed=s, epoch=e).tolist()) for s in range(5) for e in range(5)}
+    assert len(orders) == 25
+
+
+def gathered(loader, epoch, **options):
+    batches = list(loader.epoch(epoch, **options))
+    return [torch.cat(parts) for parts in zip(*batches, strict=True)]
+
+
+@forks
+def test_batches_do_not_depend_on_workers_or_storage(tmp_path):
+    put_folder(tmp_path, parts=("train", "val"), count=7)
+    held, lazy = data.load(tmp_path).train, data.load(tmp_path, hold_gib=0).train
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    expected = gathered(Loader(held, 4, shuffle=True, seed=2), 3)
+    assert torch.equal(expected[0], held.images[expected[2]])
+    assert torch.equal(expected[1], held.labels[expected[2]])
+    for workers in (0, 1, 2):
+        loader = Loader(lazy, 4, shuffle=True, seed=2, workers=workers)
+        for got, wanted in zip(gathered(loader, 3), expected, strict=True):
+            assert torch.equal(got, wanted)
+    assert torch.equal(torch.get_rng_state(), before)  # none of torch's randomness was taken
+
+
+def test_epochs_can_start_in_the_middle():
+    loader = Loader(split_of([0, 1] * 10), 6, shuffle=True, seed=1)
+    whole = gathered(loader, 4)
+    later = gathered(loader, 4, start=2)
+    assert torch.equal(later[2], whole[2][12:])
+    assert not list(loader.epoch(4, start=4))
+
+
+def test_sizes_of_batches():
+    split = split_of([0, 1] * 10)
+    for drop_last, sizes in ((False, [6, 6, 6, 2]), (True, [6, 6, 6])):
+        loader = Loader(split, 6, shuffle=False, drop_last=drop_last)
+        assert [len(batch.images) for batch in loader.epoch(0)] == sizes and len(loader) == len(
+            sizes
+        )
+    assert gathered(Loader(split, 6, shuffle=False), 0)[2].tolist() == list(range(20))
+    for size, drop_last in ((0, False), (21, True)):
+        with pytest.raises(InputError, match="batch_size: expected"):
+            Loader(split, size, shuffle=True, drop_last=drop_last)
