@@ -120,7 +120,7 @@ class Augment(nn.Module):
         batch, restore = to_batch(images, "Augment")
         self._move_to(batch.device)
         program = self.sample(batch.shape[0], index=index, epoch=epoch)
-        return restore(self._apply(batch, program, partners))
+        return restore(self._run(batch, program, partners))
 
     def sample(
         self,
@@ -157,9 +157,9 @@ class Augment(nn.Module):
             raise InputError(
                 f"Augment.apply: expected a program for {batch.shape[0]} images, got {len(program)}"
             )
-        return restore(self._apply(batch, program.to(batch.device), partners))
+        return restore(self._run(batch, program.to(batch.device), partners))
 
-    def _apply(self, batch: Tensor, program: Program, partners: Any) -> Tensor:
+    def _run(self, batch: Tensor, program: Program, partners: Any) -> Tensor:
         if self._square and batch.shape[-1] != batch.shape[-2]:
             raise InputError(
                 f"Augment: the policy turns images by 90 degrees and expects square ones, got "

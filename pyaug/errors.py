@@ -1,6 +1,6 @@
 """The one error that a user's input can cause."""
 
-import math
+import sys
 from typing import Any
 
 
@@ -14,6 +14,7 @@ class InputError(ValueError):
 
 def finite_number(value: Any, field: str) -> float:
     """The value as a float; InputError if it is no number, NaN or infinite."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value) <= sys.float_info.max:  # not: NaN compares as false
         raise InputError(f"{field}: expected a finite number, got {value!r}")
     return float(value)

@@ -71,7 +71,9 @@ class Levels:
 
     def __post_init__(self):
         object.__setattr__(
-            self, "values", tuple(finite_number(v, "magnitude.levels") for v in self.values)
+            self,
+            "values",
+            tuple(finite_number(v, f"magnitude.levels[{i}]") for i, v in enumerate(self.values)),
         )
         if not self.values:
             raise InputError("magnitude.levels: expected at least one value")
@@ -103,9 +105,11 @@ class Normal:
     def levels(self) -> tuple[float, ...]:
         """Its quantiles at 1,025 equal steps, between which the sampler interpolates."""
         normal = NormalDist(self.mean, self.std)
-        inner = [normal.inv_cdf(i / (_QUANTILES - 1)) for i in range(1, _QUANTILES - 1)]
-        ends = [-math.inf, *inner, math.inf]
-        return tuple(min(max(q, float(self.low)), float(self.high)) for q in ends)
+        # Straight lines from the last inner quantiles to the clip would stretch the tails; an
+        # eighth of a step from the end gives them about the normal's mean.
+        steps = [0.125, *range(1, _QUANTILES - 1), _QUANTILES - 1.125]
+        quantiles = [normal.inv_cdf(i / (_QUANTILES - 1)) for i in steps]
+        return tuple(min(max(q, float(self.low)), float(self.high)) for q in quantiles)
 
 
 Magnitude = float | Range | Levels | Normal | None
@@ -142,12 +146,13 @@ class Candidate:
         if (self.magnitude is None) == row.has_magnitude:
             expected = f"one in {row.unit}" if row.has_magnitude else "none"
             raise InputError(f"magnitude: {self.operation} takes {expected}, got {self.magnitude}")
-        for m in self.levels:
+        normal = self.magnitude if isinstance(self.magnitude, Normal) else None
+        given = (normal.low, normal.high) if normal else self._given
+        for m in (*given, *self.levels):
             if not row.low <= m <= row.high:
                 raise InputError(
                     f"magnitude: {self.operation} takes {row.unit} from {row.low:g} to "
-                    f"{row.high:g}, got {m:g}"
-                    + (" (after the random sign)" if m not in self._given else "")
+                    f"{row.high:g}, got {m:g}" + ("" if m in given else " (after the random sign)")
                 )
 
     @property
@@ -186,8 +191,8 @@ class SubPolicy:
         for k, stage in enumerate(self.stages):
             if not stage:
                 raise InputError(f"stages[{k}]: expected at least one candidate")
-            if sum(candidate.weight for candidate in stage) <= 0:
-                raise InputError(f"stages[{k}]: expected a candidate with a weight above 0")
+            if not 0 < sum(candidate.weight for candidate in stage) < math.inf:
+                raise InputError(f"stages[{k}]: expected weights with a finite sum above 0")
 
 
 class Table(NamedTuple):
@@ -218,8 +223,8 @@ class Policy:
         object.__setattr__(self, "schedule", tuple((f, p) for f, p in self.schedule))
         if bool(self.sub_policies) == bool(self.schedule):
             raise InputError("sub_policies: expected at least one, or a schedule, and not both")
-        if self.sub_policies and sum(s.weight for s in self.sub_policies) <= 0:
-            raise InputError("sub_policies: expected one with a weight above 0")
+        if self.sub_policies and not 0 < sum(s.weight for s in self.sub_policies) < math.inf:
+            raise InputError("sub_policies: expected weights with a finite sum above 0")
         starts = [finite_number(fraction, "schedule") for fraction, _ in self.schedule]
         ascending = all(a < b for a, b in pairwise(starts))
         if starts and (starts[0] != 0 or not ascending or starts[-1] >= 1):
@@ -305,7 +310,7 @@ class Policy:
         return Table(
             torch.tensor([list(pair) for pair in zip(weights, gates, strict=True)]),
             torch.tensor(stages),
-            torch.tensor(candidates).reshape(-1, 7),
+            torch.tensor(candidates, dtype=torch.int64).reshape(-1, 7),
             torch.tensor(levels, dtype=torch.float64),
         )
 
@@ -332,13 +337,13 @@ class Policy:
     def load(cls, path: str | Path) -> "Policy":
         """Read a policy from JSON; InputError names the file and the place in it."""
         try:
-            return cls.from_json(json.loads(Path(path).read_text()))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot read the policy: {error}") from None
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: not JSON: {error}") from None
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot read the policy: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: not JSON: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from pyaug.errors import InputError, finite_number
 from pyaug.policy import Candidate, Levels, Magnitude, Normal, Policy, Range, SubPolicy
 
 FORMAT, VERSION = "pyaug-policy", 1
-_BODY = {"sub_policies", "schedule"}
+_TEXTS = ("name", "source")
 _SHAPES: dict[frozenset[str], type] = {
     frozenset({"low", "high"}): Range,
     frozenset({"levels"}): Levels,
@@ -18,16 +18,20 @@ _SHAPES: dict[frozenset[str], type] = {
 
 def write(policy: Policy) -> dict[str, Any]:
     """The policy as plain JSON data; fields at their defaults are left out."""
-    body: dict[str, Any] = {"format": FORMAT, "version": VERSION}
-    body |= {key: value for key in ("name", "source") if (value := getattr(policy, key))}
-    if policy.schedule:
-        body["schedule"] = [
-            {"from": start, "sub_policies": [_sub_policy_json(s) for s in p.sub_policies]}
-            for start, p in policy.schedule
-        ]
-    else:
-        body["sub_policies"] = [_sub_policy_json(s) for s in policy.sub_policies]
-    return body
+    head = {"format": FORMAT, "version": VERSION}
+    if not policy.schedule:
+        return head | _body_json(policy)
+    entries = [{"from": start, **_body_json(p)} for start, p in policy.schedule]
+    return head | _texts_json(policy) | {"schedule": entries}
+
+
+def _texts_json(policy: Policy) -> dict[str, str]:
+    return {key: value for key in _TEXTS if (value := getattr(policy, key))}
+
+
+def _body_json(policy: Policy) -> dict[str, Any]:
+    sub_policies = [_sub_policy_json(s) for s in policy.sub_policies]
+    return _texts_json(policy) | {"sub_policies": sub_policies}
 
 
 def _magnitude_json(magnitude: Magnitude) -> Any:
@@ -57,29 +61,37 @@ def _sub_policy_json(s: SubPolicy) -> dict[str, Any]:
 
 def read(data: Any) -> Policy:
     """A policy from JSON data. InputError begins with the place of the mistake."""
-    body = _fields(data, "", {"format", "version", "name", "source"} | _BODY, {"format"})
+    known = {"format", "version", "sub_policies", "schedule", *_TEXTS}
+    body = _fields(data, "", known, {"format"})
     if body["format"] != FORMAT:
         raise InputError(f"format: expected {FORMAT!r}, got {body['format']!r}")
     if body.get("version") != VERSION:
         raise InputError(
             f"version: this pyaug reads version {VERSION}, got {body.get('version')!r}"
         )
-    texts = {}
-    for key in ("name", "source"):
-        texts[key] = body.get(key, "")
-        if not isinstance(texts[key], str):
-            raise InputError(f"{key}: expected a text, got {texts[key]!r}")
     if "schedule" not in body:
-        return _build(Policy, "", _sub_policies(body.get("sub_policies"), ""), **texts)
+        return _body(body, "")
     if "sub_policies" in body:
         raise InputError("schedule: expected either sub_policies or a schedule, got both")
     entries = []
     for i, entry in enumerate(_list(body["schedule"], "schedule")):
         path = f"schedule[{i}]."
-        entry = _fields(entry, path, {"from", "sub_policies"}, {"from", "sub_policies"})
-        policy = _build(Policy, path, _sub_policies(entry["sub_policies"], path))
-        entries.append((finite_number(entry["from"], f"{path}from"), policy))
-    return _build(Policy, "", **texts, schedule=tuple(entries))
+        entry = _fields(entry, path, {"from", "sub_policies", *_TEXTS}, {"from", "sub_policies"})
+        entries.append((finite_number(entry["from"], f"{path}from"), _body(entry, path)))
+    return _build(Policy, "", **_texts(body, ""), schedule=tuple(entries))
+
+
+def _body(data: dict, path: str) -> Policy:
+    sub_policies = _sub_policies(data.get("sub_policies"), path)
+    return _build(Policy, path, sub_policies, **_texts(data, path))
+
+
+def _texts(data: dict, path: str) -> dict[str, str]:
+    texts = {key: data.get(key, "") for key in _TEXTS}
+    for key, text in texts.items():
+        if not isinstance(text, str):
+            raise InputError(f"{path}{key}: expected a text, got {text!r}")
+    return texts
 
 
 def _fields(data: Any, path: str, known: set[str], needed: Iterable[str]) -> dict:

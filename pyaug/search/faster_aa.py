@@ -30,7 +30,7 @@ from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.run import Run, capture_rng, isolated_rng, pick_device, progress, restore_rng
 from pyaug.spaces import Axis
 
-_EDGE = 1e-6  # keeps log p / (1 - p) finite
+_EDGE = 1e-3  # keeps log p / (1 - p) and its gradient finite
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class SoftPolicy(nn.Module):
     """L sub-policies of K stages whose choices are soft, over N operations.
 
     Parameters, each [L, K, N]: ``w``, weights before the softmax; ``mu``, magnitudes scaled to
-    [0, 1]; ``p``, probabilities. mu and p are clamped to [0, 1], without gradient outside.
+    [0, 1]; ``p``, probabilities. mu and p are clamped to [0, 1], without gradient outside; the
+    authors' code leaves them where a step took them, dead ever after, here they are projected.
     """
 
     operations: Tensor
@@ -126,10 +127,9 @@ class SoftPolicy(nn.Module):
         """Weights and magnitudes [B, N + 1], the identity last, and noise [B, N + 1, 4]."""
         w, mu, p = (parameter[:, stage][sub_policy] for parameter in (self.w, self.mu, self.p))
         chosen = torch.softmax(w / self.temperature, dim=1)  # sigma_eta(w)
-        p = p.clamp(0, 1).clamp(_EDGE, 1 - _EDGE)
-        u = torch.rand_like(p).clamp(_EDGE, 1 - _EDGE)
-        b = torch.sigmoid((torch.logit(p) + torch.logit(u)) / self.relaxation)  # eq. 4
-        # Eq. 3 inside eq. 7: sum_n sigma_n (b_n O_n(X) + (1 - b_n) X).
+        p = p.clamp(_EDGE, 1 - _EDGE)
+        b = torch.sigmoid((torch.logit(p) + torch.logit(torch.rand_like(p))) / self.relaxation)
+        # b is eq. 4. Eq. 3 inside eq. 7: sum_n sigma_n (b_n O_n(X) + (1 - b_n) X).
         gated = chosen * b
         weights = torch.cat([gated, (chosen - gated).sum(1, keepdim=True)], dim=1)
         m = self.weak + mu.clamp(0, 1).double() * (self.strong - self.weak)
@@ -137,6 +137,12 @@ class SoftPolicy(nn.Module):
         m = torch.where(mirrored, 2 * self.unchanged - m, m)
         noise = torch.rand((*weights.shape, 4), device=weights.device)
         return weights, F.pad(m, (0, 1)), noise
+
+    def project(self) -> None:
+        """Bring mu and p back to where they have a gradient, after a step that left it."""
+        with torch.no_grad():
+            self.mu.clamp_(0, 1)
+            self.p.clamp_(_EDGE, 1 - _EDGE)
 
     def policy(self, *, name: str = "", source: str = "") -> Policy:
         """What the parameters say: operations drawn by softmax(w / eta), gates by p."""
@@ -328,6 +334,7 @@ class _Search:
         self.policy_adam.zero_grad(set_to_none=True)
         (self.config.classification * loss - scores.mean()).backward()
         self.policy_adam.step()
+        self.soft.project()
         for parameter in self.critic.parameters():
             parameter.requires_grad_(True)
         return facts | {"augmented_loss": loss.detach()}
