@@ -201,6 +201,13 @@ class Augment(nn.Module):
         if self.state.device != device:
             self.to(device)
 
+    def _apply(self, change: Any, recurse: bool = True) -> "Augment":
+        """Moves follow; a change of the floats' type, as by ``half()``, does not reach the table."""
+        levels = self.table_levels
+        super()._apply(change, recurse)
+        self.table_levels = levels.to(self.state.device)
+        return self
+
     def get_extra_state(self) -> dict[str, int]:
         """The seed, beside the count and key in ``state``."""
         return {"seed": self.seed}

@@ -1,7 +1,15 @@
 """Faster AutoAugment: its parts against the paper, planted truths, objective, resume."""
 
+import copy
+import json
 import math
+import os
+import re
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -157,9 +165,7 @@ def test_a_planted_truth_is_found(small, name, seed):
     if name == "rotate_90":
         space += (Axis("rotate_90"),)
     settings = {"sub_policies": 2, "epochs": 14, "policy_rate": 2e-2, **options}
-    config = Config(
-        start="even", chunk=1, model="conv-small", seed=seed, device="cpu", **settings
-    )
+    config = Config(start="even", chunk=1, model="conv-small", seed=seed, device="cpu", **settings)
     target = data.Split(target, small.train.labels)
     policy = faster_aa.search(small, config, space=space, target=target)
     rates = policy.marginals()
@@ -169,3 +175,84 @@ def test_a_planted_truth_is_found(small, name, seed):
         stage = policy.sub_policies[0].stages[0]
         (found,) = [c.magnitude for c in stage if c.operation == "rotate"]
         assert abs(found / 30 - 20 / 30) < 0.1, found
+
+
+def test_the_found_policy_is_nearer_to_the_images_than_the_initial_one(bundled):
+    """Both frozen, before three fresh critics each."""
+    config = Config(epochs=20, model="conv-small", policy_rate=5e-3, device="cpu", seed=0)
+    search = faster_aa._Search(bundled, config, spaces.faster_autoaugment(), None)
+    initial = copy.deepcopy(search.soft)
+    search.fit(None)
+    judged = {
+        name: [faster_aa.distance(soft, bundled, config, seed=s) for s in (11, 12, 13)]
+        for name, soft in {"initial": initial, "found": search.soft}.items()
+    }
+    assert max(judged["found"]) < min(judged["initial"]), judged
+
+
+KILLED = """
+import os, signal, sys
+from pyaug import data
+from pyaug.search import faster_aa
+from test_faster_aa import TINY
+step, count = faster_aa._Search.step, 0
+def killing(self, batch):
+    global count
+    count += 1
+    if count > int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch)
+faster_aa._Search.step = killing
+faster_aa.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume=True)
+"""
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, steps):
+    whole = faster_aa.search(bundled, TINY)
+    script = [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(steps)]
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path})
+    assert killed.returncode == -signal.SIGKILL
+    resumed = faster_aa.search(bundled, TINY, run=tmp_path / "run", resume=True)
+    assert resumed == whole
+    assert Policy.load(tmp_path / "run" / "policy.json") == whole
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+
+
+def test_two_seeds_find_different_policies(bundled):
+    assert faster_aa.search(bundled, TINY) != faster_aa.search(bundled, replace(TINY, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"images": 10**6}, "images: expected at most 2000"),
+        ({"images": -1}, "images: expected"),
+        ({"batch_size": 65}, "batch_size: expected 2 to 64 images, got 65"),
+        ({"batch_size": 1}, "batch_size: expected 2 to 64 images, got 1"),
+        ({"stages": 0}, "stages: expected more than 0, got 0"),
+        ({"temperature": float("nan")}, "temperature: expected more than 0, got nan"),
+        ({"classification": -1.0}, "classification: expected 0 or more, got -1.0"),
+        ({"start": "warm"}, "start: expected random or even, got 'warm'"),
+        ({"model": "vgg"}, "model: expected one of"),
+        ({"seed": -1}, "seed: expected"),
+        ({"device": "tpu"}, "device: expected auto, cpu, cuda or cuda:N, got 'tpu'"),
+    ],
+)
+def test_bad_options_are_refused_before_any_work(bundled, tmp_path, options, says):
+    with pytest.raises(InputError, match=re.escape(says)):
+        faster_aa.search(bundled, replace(TINY, **options), run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_square_operations_need_square_images(bundled):
+    wide = bundled.train.images[..., :20]
+    data_set = replace(
+        bundled,
+        train=data.Split(wide, bundled.train.labels),
+        test=data.Split(wide, bundled.train.labels),
+    )
+    with pytest.raises(InputError, match="rotate_90"):
+        faster_aa.search(data_set, TINY, space=(Axis("rotate_90"), Axis("invert")))

@@ -38,7 +38,7 @@ class Config:
     """Options of the search; the defaults are the paper's (section 5.2)."""
 
     images: int | None = None
-    """How many training images, the same share of every class: 4,000 or all, if they are fewer."""
+    """How many training images, every class in its share: 4,000, or all if they are fewer."""
     sub_policies: int = 10
     """L, the number of sub-policies."""
     stages: int = 2
@@ -213,14 +213,15 @@ def search(
         InputError: an option out of range, too few images, before any work.
     """
     config = config or Config()
-    _check(config, data, target)
+    space = tuple(space or spaces.faster_autoaugment())
+    _check(config, data, space, target)
     if resume and run is None:
         raise InputError("resume: expected run, the folder to go on in")
     with isolated_rng(config.seed):
-        search = _Search(data, config, tuple(space or spaces.faster_autoaugment()), target)
+        search = _Search(data, config, space, target)
         if run is None:
             return search.fit(None)
-        about = {"data": data.name, "images": len(data.train), "space": repr(search.soft.space)}
+        about = {"data": data.name, "images": len(search.loader.split), "space": repr(space)}
         with Run(run, config, resume=resume, inputs=about) as folder:
             policy = search.fit(folder)
             policy.save(folder.path / "policy.json")
@@ -264,7 +265,7 @@ class _Search:
         self, data: DataSet, config: Config, space: Sequence[Axis], target: Split | None
     ) -> None:
         self.config, self.device = config, pick_device(config.device)
-        count = config.images or min(4000, len(data.train))
+        count = _count(config, data)
         subset = data.train
         if count < len(data.train):
             subset = stratified_subset(data.train, count, seed=config.seed, option="images")
@@ -393,23 +394,35 @@ class _Search:
         restore_rng(state["rng"])
 
 
-def _check(config: Config, data: DataSet, target: Split | None) -> None:
+def _check(config: Config, data: DataSet, space: Sequence[Axis], target: Split | None) -> None:
     if config.start not in ("random", "even"):
         raise InputError(f"start: expected random or even, got {config.start!r}")
     positive = ("sub_policies", "stages", "chunk", "epochs", "temperature", "relaxation")
     for field in (*positive, "policy_rate", "critic_rate"):
         if not 0 < getattr(config, field) < math.inf:
             raise InputError(f"{field}: expected more than 0, got {getattr(config, field)}")
-    for field in ("classification", "penalty"):
+    for field in ("classification", "penalty", "seed"):
         if not 0 <= getattr(config, field) < math.inf:
             raise InputError(f"{field}: expected 0 or more, got {getattr(config, field)}")
-    count = config.images or min(4000, len(data.train))
-    if count > len(data.train):
-        most = f"at most {len(data.train)}, the training images"
-        raise InputError(f"images: expected {most}, got {count}")
+    if not data.train.held:
+        raise InputError("data: expected training images that fit in memory")
+    count, most = _count(config, data), len(data.train)
+    if not 1 <= count <= most:
+        raise InputError(f"images: expected at most {most}, the training images, got {count}")
     if not 2 <= config.batch_size <= count:
         raise InputError(f"batch_size: expected 2 to {count} images, got {config.batch_size}")
-    if target is not None and (len(target) != len(data.train) or config.images):
+    if target is not None and (len(target) != most or config.images):
         raise InputError("target: expected as many images as the training part, all of them used")
+    _, height, width = data.shape
+    for axis in space:
+        if OPERATIONS[axis.operation].square and height != width:
+            raise InputError(
+                f"space: {axis.operation} expects square images, got {height} x {width}"
+            )
     models.check(config.model)
     pick_device(config.device)
+
+
+def _count(config: Config, data: DataSet) -> int:
+    """How many images are searched on."""
+    return min(4000, len(data.train)) if config.images is None else config.images

@@ -9,6 +9,7 @@ from pyaug import policies
 from pyaug.augment import Augment
 from pyaug.data import Batch, DataSet
 from pyaug.policy import Policy
+from pyaug.train.config import LARGE, RECIPES
 
 
 class Pipeline:
@@ -39,7 +40,9 @@ class Pipeline:
         self.stages: list[Augment] = []
         first, cutout = policy, None
         if default_augmentation:
-            crop_flip, cutout = policies.crop_flip(data.name), policies.cutout(data.name)
+            large = data.name not in RECIPES and max(data.shape[1:]) > LARGE
+            kind = "imagenet" if large else data.name
+            crop_flip, cutout = policies.crop_flip(kind), policies.cutout(kind)
             first = crop_flip if policy is None else policy.then(crop_flip)
         if first is not None:
             self.stages.append(Augment(first, fill=0, seed=seed))

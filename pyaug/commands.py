@@ -1,0 +1,277 @@
+"""The commands with options, which tyro makes of typed dataclasses: search, train, preview, report.
+
+Imported by :mod:`pyaug.cli` only when one of them is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+import tyro
+
+from pyaug import data as data_sets
+from pyaug import policies, report, train
+from pyaug.cli import SEARCHES
+from pyaug.errors import InputError
+from pyaug.report import preview, samples, words
+
+_C = TypeVar("_C")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the images come from."""
+
+    data: str = "fashion-mnist-small"
+    """A known data set (fashion-mnist-small, cifar10, cifar100, svhn, imagenet), a folder of class
+    folders or of train/ and val/ with class folders, or an .npz of images and labels."""
+    root: Path | None = None
+    """Where a known data set lies, or is downloaded to; by default pyaug in the cache folder."""
+    image_size: int | None = None
+    """Bring all images to squares of this side, in pixels; needed where they differ in size."""
+
+    def load(self) -> data_sets.DataSet:
+        """Load the data set."""
+        return data_sets.load(self.data, root=self.root, image_size=self.image_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class General(Source):
+    """Options of every run."""
+
+    out: Path | None = None
+    """The run's folder, new or empty; by default runs/faster-aa after the search's name, and
+    runs/train."""
+    resume: bool = False
+    """Go on in that folder after the last epoch that ended there."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(General, Generic[_C]):
+    """Options of a search, with the method's own."""
+
+    method: _C
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(General):
+    """Options of a training, with the loop's own."""
+
+    policy: str | None = None
+    """A policy's name (see pyaug policies) or file; none: the default augmentation alone."""
+    seeds: int = 1
+    """So many trainings with seeds from --seed on, each in a folder of its own in --out."""
+    training: train.Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Options of the picture."""
+
+    images: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Image files; without any, images of fashion-mnist-small."""
+    policy: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A policy's name (see pyaug policies) or file; may be given again for another below."""
+    op: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """An operation (see pyaug ops), swept over its range of magnitudes; may be given again."""
+    columns: int = 6
+    """Draws from a policy, or magnitudes of an operation, for each image; 1 to 100."""
+    rows: int = 3
+    """Images shown where none are given; 1 to 10."""
+    size: int = 224
+    """The longest side in pixels: larger images are scaled down to it before they are augmented."""
+    seed: int = 0
+    """Decides the draws."""
+    out: Path = Path("preview.png")
+    """The picture: .png, .jpg or .webp. It replaces one that is there."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Source):
+    """Options of the report."""
+
+    folder: Path
+    """A search's or a training's run, or a folder with trainings in its sub-folders."""
+    data: str | None = None
+    """The run's data set, as pyaug train has it, whose images are shown; by default those of the
+    last report."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+def search(arguments: Sequence[str]) -> None:
+    """``pyaug search METHOD``."""
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        lines = [f"  {name}  {_first_line(import_module(m))}" for name, m in SEARCHES.items()]
+        print("usage: pyaug search METHOD [OPTIONS]\n\nmethods:\n" + "\n".join(lines))
+        return
+    if name not in SEARCHES:
+        raise InputError(f"search: expected one of {', '.join(SEARCHES)}, got {name!r}")
+    module = import_module(SEARCHES[name])
+    options = _parse(Search[module.Config], rest, f"search {name}", _first_line(module))
+    out = options.out or Path("runs") / name
+    data = options.load()
+    policy = module.search(data, options.method, run=out, resume=options.resume)
+    page = report.write(out, data=data)
+    print(*words.sentences(policy), sep="\n")
+    print(f"policy: {out / 'policy.json'}\nreport: {page}")
+
+
+def training(arguments: Sequence[str]) -> None:
+    """``pyaug train``."""
+    about = "Train a network, evaluate it after every epoch, and write a report."
+    options = _parse(Train, arguments, "train", about)
+    if options.seeds < 1:
+        raise InputError(f"seeds: expected at least 1, got {options.seeds}")
+    policy = None if options.policy is None else policies.resolve(options.policy)
+    out = options.out or Path("runs/train")
+    data = options.load()
+    errors = []
+    for seed in range(options.training.seed, options.training.seed + options.seeds):
+        run = out if options.seeds == 1 else out / f"train-{_label(options.policy)}-{seed}"
+        config = replace(options.training, seed=seed)
+        result = train.train(data, config, run=run, resume=options.resume, policy=policy)
+        errors.append(result.test_error)
+        print(f"seed {seed}: test error {result.test_error:.2f} %", flush=True)
+    if len(errors) > 1:
+        mean, spread = statistics.fmean(errors), statistics.stdev(errors)
+        print(f"mean {mean:.2f} %, standard deviation over the seeds {spread:.2f}")
+    print(f"report: {report.write(out, data=data)}")
+
+
+def previewing(arguments: Sequence[str]) -> None:
+    """``pyaug preview``."""
+    about = "Draw images before and after; by default the policy trivialaugment-wide."
+    options = _parse(Preview, arguments, "preview", about)
+    for field, value, most in (
+        ("columns", options.columns, 100),
+        ("rows", options.rows, 10),
+        ("size", options.size, 4096),
+    ):
+        if not 1 <= value <= most:
+            raise InputError(f"{field}: expected 1 to {most}, got {value}")
+    names = options.policy if options.policy or options.op else ("trivialaugment-wide",)
+    drawn = {name: policies.resolve(name) for name in names}
+    if options.images:
+        subjects = samples.from_files(options.images, size=options.size)
+    else:
+        subjects = samples.from_data(data_sets.load(), options.rows)
+    draw = {"count": options.columns, "seed": options.seed}
+    rows = {n: samples.draws(policy, subjects, **draw) for n, policy in drawn.items()}
+    rows |= {name: samples.sweep(name, subjects, **draw) for name in options.op}
+    blocks = [preview.block(name, subjects, shown) for name, shown in rows.items()]
+    preview.save(blocks, options.out)
+    print(options.out)
+
+
+def reporting(arguments: Sequence[str]) -> None:
+    """``pyaug report``."""
+    options = _parse(Report, arguments, "report", "Write report.html of a run anew.")
+    print(report.write(options.folder, data=options.load() if options.data else None))
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "search": search,
+    "train": training,
+    "preview": previewing,
+    "report": reporting,
+}
+
+
+def _parse(options: type[_T], arguments: Sequence[str], command: str, about: str) -> _T:
+    """Options from the command line; what tyro refuses becomes an InputError."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                options,
+                args=list(arguments),
+                prog=f"pyaug {command}",
+                description=about,
+                config=(
+                    tyro.conf.OmitArgPrefixes,
+                    tyro.conf.FlagCreatePairsOff,
+                    tyro.conf.PositionalRequiredArgs,
+                ),
+                registry=_numbers,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise InputError(f"{_complaint(said.getvalue())} (see pyaug {command} --help)") from None
+
+
+def _complaint(box: str) -> str:
+    """The first paragraph of tyro's box below its title, on one line."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│|╭╮╰╯+ ") for line in plain.splitlines()[1:]]
+    rules = [not line.strip("─━-") for line in lines]
+    start = rules.index(False) if False in rules else 0
+    end = rules.index(True, start) if True in rules[start:] else len(lines)
+    said = " ".join(lines[start:end]).removeprefix("Error parsing ").rstrip(".")
+    return said or "unreadable options"
+
+
+_numbers = tyro.constructors.ConstructorRegistry()
+_PLAIN = {  # what it is called in the help and in errors
+    int: ("INT", "a whole number"),
+    float: ("FLOAT", "a number"),
+    str: ("TEXT", "text"),
+    Path: ("PATH", "a path"),
+    tuple[float, ...]: ("[FLOAT ...]", "numbers"),
+    tuple[Path, ...]: ("PATH ...", "paths"),
+}
+
+
+@_numbers.primitive_rule
+def _plain(info: Any) -> Any:
+    """These types, and these or None: help and errors without tyro's type algebra."""
+    union = get_origin(info.type) in (Union, UnionType)
+    wanted = [t for t in (get_args(info.type) if union else [info.type]) if t is not type(None)]
+    if len(wanted) != 1 or wanted[0] not in _PLAIN:
+        return None
+    kind = wanted[0]
+    metavar, expected = _PLAIN[kind]
+    several = get_origin(kind) is tuple
+
+    def read(words: list[str]) -> Any:
+        try:
+            return tuple(map(get_args(kind)[0], words)) if several else kind(words[0])
+        except ValueError:
+            raise ValueError(f"expected {expected}, got {' '.join(words)!r}") from None
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*" if several else 1,
+        metavar=metavar,
+        instance_from_str=read,
+        is_instance=lambda value: value is None or isinstance(value, tuple if several else kind),
+        str_from_instance=lambda value: (
+            ["None"] if value is None else [str(v) for v in (value if several else [value])]
+        ),
+    )
+
+
+def _first_line(module: ModuleType) -> str:
+    return (module.__doc__ or "").splitlines()[0]
+
+
+def _label(policy: str | None) -> str:
+    """A policy's part in the name of a folder."""
+    if policy is None:
+        return "baseline"
+    return re.sub(r"[^\w.-]+", "-", Path(policy).name.removesuffix(".json")) or "policy"

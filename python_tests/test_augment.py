@@ -1,0 +1,401 @@
+"""Augment as a user meets it: compiled, replayed, saved, moved, given images of every kind."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import references
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from pyaug import Augment, Candidate, InputError, Levels, Policy, Range, SubPolicy, ops
+from pyaug._native import NAMES
+
+pytestmark = pytest.mark.core
+
+
+def policy(*stages, **options):
+    return Policy((SubPolicy(tuple(stages), **options),))
+
+
+MIXED = policy(
+    (
+        Candidate("rotate", Range(5, 40), random_sign=True),
+        Candidate("equalize", weight=2, probability=0.8),
+        Candidate("sample_pairing", Range(0.1, 0.4)),
+    ),
+    (Candidate("cutout", Levels((0.2, 0.4))), Candidate("brightness", 1.5, random_sign=True)),
+    probability=0.9,
+)
+SLIDE = policy((Candidate("translate_x", 0.5),))  # the right half becomes the fill
+
+
+def pictures(count, *, dtype=torch.uint8, device="cpu", channels=3, size=8, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, channels, size, size)
+    images = torch.randint(0, 256, shape, generator=generator).to(torch.uint8)
+    return (images if dtype == torch.uint8 else (images / 255).to(dtype)).to(device)
+
+
+def augmenter(device, source=MIXED, **options):
+    return Augment(source, **({"seed": 0} | options)).to(device)
+
+
+# --- torch.compile -------------------------------------------------------------------------------
+
+SIZES = (4, 7, 1, 16, 3, 9, 2, 8, 5, 12)
+
+
+class Graphs:
+    """A backend that counts what it compiles."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, graph, inputs):
+        from torch._dynamo.backends.debugging import aot_eager
+
+        self.count += 1
+        return aot_eager(graph, inputs)
+
+
+@pytest.fixture
+def graphs():
+    torch._dynamo.reset()
+    yield Graphs()
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_compiled_is_eager(dtype, indexed, graphs, device):
+    """20 calls of 10 batch sizes: at most 3 graphs, new draws in each call, the same as eager."""
+    source = MIXED.then(policy((Candidate("brightness", Range(0.3, 0.9)),)))
+    eager, module = augmenter(device, source), augmenter(device, source)
+    compiled = torch.compile(module, fullgraph=True, backend=graphs)
+    all_images, seen = pictures(16, dtype=dtype, device=device), []
+    for call in range(20):
+        count = SIZES[call % 10]
+        images = all_images[:count]
+        options = {"index": torch.arange(count), "epoch": call} if indexed else {}
+        out = compiled(images, **options)
+        assert torch.equal(out, eager(images, **options)), f"call {call}"
+        seen.append(tuple(out[0].flatten().tolist()))
+    assert graphs.count <= 3
+    assert torch.equal(module.state, eager.state)
+    assert module.state[1] == (0 if indexed else 2 * sum(SIZES))
+    assert len(set(seen)) == 20, "the first image repeats its draws"
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_compiled_gradients_are_eager(interpolation, graphs, device):
+    options = {"interpolation": interpolation, "fill": [0.1, 0.2, 0.3]}
+    eager, module = augmenter(device, **options), augmenter(device, **options)
+    compiled = torch.compile(module, fullgraph=True, backend=graphs)
+    for count in (4, 7, 5):
+        found = []
+        for augment in (eager, compiled):
+            images = pictures(count, dtype=torch.float32, device=device).requires_grad_()
+            out = augment(images)
+            found.append((out, *torch.autograd.grad(out.square().sum(), images)))
+        assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert graphs.count <= 3
+
+
+def test_a_compiled_training_step_stays_whole(graphs, device):
+    """Augment inside a model that is compiled at once, with a schedule that moves on."""
+    schedule = Policy(schedule=((0.0, MIXED), (0.5, SLIDE)))
+    eager, module = augmenter(device, schedule), augmenter(device, schedule)
+
+    @torch.compile(fullgraph=True, backend=graphs)
+    def step(images):
+        return module(images / 255).mean(dim=(1, 2, 3))
+
+    images = pictures(6, device=device)
+    for progress in (0, 0.2, 0.6, 1):
+        eager.progress = module.progress = progress
+        torch.testing.assert_close(step(images), eager(images / 255).mean(dim=(1, 2, 3)))
+    assert graphs.count == 1, "a schedule changes values in place, and compiles nothing anew"
+
+
+@pytest.mark.filterwarnings("ignore")  # inductor's own
+def test_inductor_keeps_the_count(device):
+    """The default backend, which may reorder and reuse: still every call draws on."""
+    torch._dynamo.reset()
+    eager, module = augmenter(device), augmenter(device)
+    compiled = torch.compile(module, fullgraph=True)
+    for count in (4, 7, 5, 5):
+        images = pictures(count, dtype=torch.float32, device=device)
+        assert torch.equal(compiled(images), eager(images))
+    assert torch.equal(module.state, eager.state)
+    torch._dynamo.reset()
+
+
+def test_compiled_ranks_do_not_repeat_each_other(graphs, monkeypatch):
+    """The module is made before the process group, and compiled after."""
+    found = []
+    for rank in range(2):
+        with monkeypatch.context() as patch:
+            module = augmenter("cpu")
+            patch.setattr(torch.distributed, "is_initialized", lambda: True)
+            patch.setattr(torch.distributed, "get_rank", lambda group=None, rank=rank: rank)
+            found.append(torch.compile(module, fullgraph=True, backend=graphs)(pictures(8)))
+    assert not torch.equal(*found)
+
+
+# --- Kinds in and out ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tensors_of_any_rank(dtype, channels, device):
+    images = pictures(6, dtype=dtype, device=device, channels=channels)
+    expected = augmenter(device)(images)
+    assert (expected.dtype, expected.shape, expected.device) == (dtype, images.shape, images.device)
+    nested = augmenter(device)(images.reshape(3, 2, *images.shape[1:]))
+    assert nested.shape == (3, 2, channels, 8, 8)
+    assert torch.equal(nested.flatten(0, 1), expected)
+    single = augmenter(device, SLIDE)(images[0])
+    assert torch.equal(single, augmenter(device, SLIDE)(images[:1])[0])
+    empty = augmenter(device)(images[:0])
+    assert (empty.shape, empty.dtype) == ((0, channels, 8, 8), dtype)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pil_images(mode):
+    shape = (5, 9) if mode == "L" else (5, 9, 3)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    out = augmenter("cpu", policy((Candidate("rotate", 30.0),)), fill=7)(picture)
+    assert (out.mode, out.size) == (mode, (9, 5))
+    expected = picture.rotate(30, fillcolor=7 if mode == "L" else (7, 7, 7))
+    assert out.tobytes() == expected.tobytes()
+
+
+def test_strides_do_not_matter(device):
+    images = pictures(6, device=device)
+    expected = augmenter(device)(images)
+    assert expected.is_contiguous()
+    for strided in (
+        images.to(memory_format=torch.channels_last),
+        images.mT.contiguous().mT,
+        images.repeat_interleave(2, 0)[::2],
+    ):
+        assert torch.equal(augmenter(device)(strided), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_fill_is_in_the_images_unit(dtype, device):
+    images = torch.zeros(1, 3, 4, 4, dtype=dtype, device=device)
+    for fill, expected in [(0.5, [0.5] * 3), ([1, 0.25, 0], [1, 0.25, 0])]:
+        if dtype == torch.uint8:
+            fill = 200 if fill == 0.5 else [200, 50, 1]
+            expected = [200] * 3 if fill == 200 else fill
+        out = augmenter(device, SLIDE, fill=fill)(images)
+        assert out[0, :, 0, -1].tolist() == expected
+        assert (out[..., :2] == 0).all()
+
+
+def test_interpolation(device):
+    """Nearest by default on uint8, bilinear on floats; what is asked for on both."""
+    turn = policy((Candidate("rotate", 30.0),))
+    for dtype, default, other in [(torch.uint8, "nearest", "bilinear"),
+                                  (torch.float64, "bilinear", "nearest")]:  # fmt: skip
+        images = pictures(2, dtype=dtype, device=device)
+        out = augmenter(device, turn)(images)
+        assert torch.equal(out, augmenter(device, turn, interpolation=default)(images))
+        asked = augmenter(device, turn, interpolation=other)(images)
+        assert not torch.equal(out, asked)
+        assert torch.equal(asked, ops.rotate(images, 30.0, interpolation=other))
+
+
+def test_it_is_the_oracle_on_what_it_drew(device):
+    """The program says everything: the oracle makes the same images of it."""
+    augment, images = augmenter(device, fill=[1, 2, 3]), pictures(40, device=device)
+    program = augment.sample(40)
+    expected = references.apply(
+        images.cpu().numpy(),
+        images.cpu().numpy(),
+        [[NAMES[code] for code in row] for row in program.operation.tolist()],
+        program.magnitude.cpu(),
+        program.noise.cpu(),
+        bilinear=False,
+        fill=[1, 2, 3],
+    )
+    assert np.array_equal(augment.apply(images, program).cpu().numpy(), expected)
+
+
+# --- Replay --------------------------------------------------------------------------------------
+
+
+def test_a_call_is_sample_then_apply(device):
+    images = pictures(20, device=device)
+    whole, parts = augmenter(device), augmenter(device)
+    assert torch.equal(whole(images), parts.apply(images, parts.sample(20)))
+    index = torch.arange(20) * 3
+    out = whole(images, index=index, epoch=4)
+    assert torch.equal(out, parts.apply(images, parts.sample(20, index=index, epoch=4)))
+
+
+def test_a_program_replays(device):
+    """On other images, by another augmenter, in part, and on floats as on uint8."""
+    augment, images = augmenter(device), pictures(20, device=device)
+    program = augment.sample(20)
+    first = augment.apply(images, program)
+    assert torch.equal(augment.apply(images, program), first)
+    assert torch.equal(augmenter(device, SLIDE, seed=9).apply(images, program), first)
+    rows = torch.tensor([3, 3, 7], device=device)
+    part = augment.apply(images[rows], program[rows], partners=images)
+    assert torch.equal(part, first[rows])
+    bright = policy((Candidate("brightness", Range(0.2, 0.9)),))
+    program = augmenter(device, bright).sample(20)
+    exact = augment.apply(images, program).double() / 255
+    smooth = augment.apply(images.double() / 255, program)
+    assert (exact - smooth).abs().max() <= 1 / 255
+
+
+def test_partners_of_ones_own(device):
+    pair = policy((Candidate("sample_pairing", 0.5),))
+    images = torch.zeros(4, 3, 4, 4, device=device)
+    out = augmenter(device, pair)(images, partners=torch.ones(9, 3, 4, 4, device=device))
+    assert (out == 0.5).all()
+    assert (augmenter(device, pair)(images) == 0).all()
+
+
+def test_gradients_pass(device):
+    """Scaling and detaching as the policy says: brightness 1.5 where nothing saturates."""
+    images = (pictures(4, dtype=torch.float64, device=device) / 2).requires_grad_()
+    out = augmenter(device, policy((Candidate("brightness", 1.5),)))(images)
+    (gradient,) = torch.autograd.grad(out.sum(), images)
+    assert (gradient == 1.5).all()
+
+
+# --- As a module ---------------------------------------------------------------------------------
+
+
+def test_moves_like_any_module(device):
+    """Into a Sequential, to a device and back, and to another floating-point type unharmed."""
+    images = pictures(8, device=device)
+    expected = augmenter(device)(images)
+    model = torch.nn.Sequential(augmenter("cpu"), torch.nn.Identity()).to(device)
+    assert torch.equal(model(images), expected)
+    for change in ("half", "bfloat16", "float", "double", "eval"):
+        augment = getattr(augmenter("cpu"), change)().to(device)
+        assert torch.equal(augment(images), expected), f"after {change}()"
+    assert not list(augmenter(device).parameters())
+
+
+def test_follows_its_images(device):
+    """A module left on the CPU works on the images' device."""
+    images = pictures(8, device=device)
+    augment = Augment(MIXED, seed=0)
+    assert torch.equal(augment(images), augmenter(device)(images))
+    assert augment.state.device == images.device
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))])
+def test_copies_go_on_alike_and_apart(way, device):
+    augment, images = augmenter(device), pictures(8, device=device)
+    augment(images)
+    twin = way(augment)
+    first, second = augment(images), augment(images)
+    assert torch.equal(twin(images), first)
+    assert torch.equal(twin(images), second)
+
+
+def test_state_dict_is_small_and_strict(device):
+    """A count, a key and a seed; not the policy, which is the user's to keep."""
+    state = augmenter(device).state_dict()
+    assert sum(t.numel() for t in state.values() if isinstance(t, torch.Tensor)) <= 4
+    other = augmenter(device, SLIDE, seed=5)
+    other.load_state_dict(state)
+    assert other.seed == 0
+
+
+class Augmented(Dataset):
+    """Augments in the worker, one by one."""
+
+    def __init__(self, indexed):
+        self.augment, self.indexed, self.images = Augment(MIXED, seed=0), indexed, pictures(6)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        options = {"index": torch.tensor([i])} if self.indexed else {}
+        return i, self.augment(self.images[i], **options), self.augment.sample(1).noise[0]
+
+
+def test_spawned_workers(monkeypatch):
+    """The module is pickled; with an index it draws as here, without one each for itself."""
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    loader = DataLoader(Augmented(True), batch_size=1, num_workers=2,
+                        multiprocessing_context="spawn")  # fmt: skip
+    index, images, noise = (torch.cat(parts) for parts in zip(*loader, strict=True))
+    here = Augmented(True)
+    assert torch.equal(images, torch.stack([here[i][1] for i in index.tolist()]))
+    assert len(noise.reshape(-1, 4).unique(dim=0)) == 2 * len(index)
+
+
+# --- Errors at the door --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda a, x: Augment(MIXED, interpolation="cubic"), "interpolation|got 'cubic'"),
+        (lambda a, x: Augment(MIXED, fill=[1, 2]), "fill|got [1, 2]"),
+        (lambda a, x: Augment(MIXED, fill="red"), "fill|got 'red'"),
+        (lambda a, x: Augment(MIXED, fill=None), "fill|got None"),
+        (lambda a, x: Augment(MIXED, fill=[0, 0, 0])(x[:, :1]), "fill|got 3"),
+        (lambda a, x: a(x.int()), "uint8, float16|got int32"),
+        (lambda a, x: a(x[0, 0]), "(..., C, H, W)|got (8, 8)"),
+        (lambda a, x: a(x[:, :2]), "C = 1 or 3|got (2, 2, 8, 8)"),
+        (lambda a, x: a(x[:, :, :0]), "at least one pixel|got (2, 3, 0, 8)"),
+        (lambda a, x: a("cat.jpg"), "a tensor or a PIL image|got str"),
+        (lambda a, x: a(np.zeros((3, 8, 8))), "a tensor or a PIL image|got ndarray"),
+        (lambda a, x: a([x[0], x[1]]), "a tensor or a PIL image|got list"),
+        (lambda a, x: a(Image.new("RGBA", (8, 8))), "mode L or RGB|got RGBA"),
+        (lambda a, x: a(x, index=torch.arange(3)), "index|int64 (2,)|got int64 (3,)"),
+        (lambda a, x: a(x, index=torch.zeros(2)), "index|int64 (2,)|got float32 (2,)"),
+        (lambda a, x: a(x, index=[0, 1]), "index|int64 (2,)|got"),
+        (lambda a, x: a(x, partners=x[:, :1]), "partners|(2, 3, 8, 8)|got (2, 1, 8, 8)"),
+        (lambda a, x: a(x, partners=x[..., :4]), "partners|(2, 3, 8, 8)|got (2, 3, 8, 4)"),
+        (lambda a, x: a(x, partners=x.double()), "partners|float32|got float64"),
+        (lambda a, x: a(x, partners=x[:0]), "partners|at least one"),
+        (lambda a, x: a(x, partners="x"), "partners|a tensor or a PIL image|got str"),
+        (lambda a, x: a.sample(-1), "count|got -1"),
+        (lambda a, x: a.sample(2, force=torch.zeros(2, 2)), "force|(2, 3)|got (2, 2)"),
+        (lambda a, x: a.sample(2, force=[[0, 0, 0]] * 2), "force|(2, 3)|got"),
+        (lambda a, x: a.apply(x[:1], a.sample(2)), "program|1 images|got 2"),
+        (lambda a, x: setattr(a, "progress", 1.5), "progress|0 to 1|got 1.5"),
+        (lambda a, x: setattr(a, "progress", float("nan")), "progress|0 to 1|got nan"),
+        (lambda a, x: Augment(TURN)(x[..., :4]), "square|got 8 x 4"),
+        (lambda a, x: a.apply(x[..., :4], Augment(TURN).sample(2)), "square|got 8 x 4"),
+    ],
+)
+def test_bad_input_is_refused(call, says):
+    """One line: what came, where, and what was expected instead."""
+    with pytest.raises((InputError, RuntimeError)) as error:
+        call(Augment(MIXED), torch.rand(2, 3, 8, 8))
+    message = str(error.value)
+    assert "\n" not in message
+    assert all(part in message for part in ["expect", *says.split("|")]), message
+
+
+TURN = policy((Candidate("rotate_90"),))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Augment(MIXED, fil=0),
+        lambda: Augment(MIXED, "nearest"),
+        lambda: Augment(MIXED)(torch.rand(1, 3, 4, 4), torch.arange(1)),
+        lambda: Augment(MIXED).sample(1, None),
+    ],
+)
+def test_options_are_by_name(call):
+    with pytest.raises(TypeError):
+        call()
