@@ -8,6 +8,15 @@
 namespace pyaug {
 namespace {
 
+struct RequireSquare {
+  int64_t height, width;
+  template <class Op>
+  void operator()() const {
+    require(!Op::info.square || height == width, Op::info.name, ": expected square images, got ",
+            height, " x ", width);
+  }
+};
+
 struct CpuLauncher {
   template <class Kernel>
   static void each_image(const Tensor&, int64_t count, const Kernel& kernel) {
@@ -28,11 +37,14 @@ struct CpuLauncher {
     });
   }
 
-  static void check_codes(const Tensor& operation) {
+  static void check_codes(const Tensor& operation, const Tensor& images) {
+    const RequireSquare check{images.size(2), images.size(3)};
     const int32_t* codes = static_cast<const int32_t*>(operation.data_ptr());
-    for (int64_t i = 0; i < operation.numel(); ++i)
+    for (int64_t i = 0; i < operation.numel(); ++i) {
       require(codes[i] >= 0 && codes[i] < Operations::size, "operation: expected codes from 0 to ",
               Operations::size - 1, ", got ", codes[i]);
+      Operations::visit(codes[i], check);
+    }
   }
 };
 

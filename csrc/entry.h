@@ -26,7 +26,7 @@ inline constexpr ScalarType scalar_type_of<c10::Half> = ScalarType::Half;
 template <>
 inline constexpr ScalarType scalar_type_of<c10::BFloat16> = ScalarType::BFloat16;
 
-// Calls run<T>() for the float type of the images.
+// Calls run<T>() for the float type of the images, which require_images has seen.
 template <class Run>
 void for_float_type(ScalarType type, Run run) {
   const auto attempt = [&]<class T>() {
@@ -34,10 +34,9 @@ void for_float_type(ScalarType type, Run run) {
     run.template operator()<T>();
     return true;
   };
-  require(attempt.template operator()<float>() || attempt.template operator()<double>() ||
-              attempt.template operator()<c10::Half>() ||
-              attempt.template operator()<c10::BFloat16>(),
-          "images: expected float16, bfloat16, float32 or float64 for this call");
+  static_cast<void>(attempt.template operator()<float>() || attempt.template operator()<double>() ||
+                    attempt.template operator()<c10::Half>() ||
+                    attempt.template operator()<c10::BFloat16>());
 }
 
 struct Inputs {
@@ -76,8 +75,10 @@ struct Inputs {
 };
 
 inline void require_program(const Tensor& images, const Tensor& operation, const Tensor& magnitude,
-                            const Tensor& noise) {
-  require(operation.dim() == 2, "operation: expected (B, K), got ", shape(operation));
+                            const Tensor& noise, bool floats) {
+  require_images(images, floats);
+  require(operation.dim() == 2 && operation.size(1) >= 1,
+          "operation: expected (B, K) with at least one step, got ", shape(operation));
   const int64_t count = images.size(0), steps = operation.size(1);
   require_like(operation, images, "operation", ScalarType::Int, {count, steps});
   require_like(magnitude, images, "magnitude", ScalarType::Double, {count, steps});
@@ -86,7 +87,9 @@ inline void require_program(const Tensor& images, const Tensor& operation, const
 
 inline void require_mixture(const Tensor& images, const Tensor& operation, const Tensor& weight,
                             const Tensor& magnitude, const Tensor& noise) {
-  require(operation.dim() == 1, "operation: expected (N,), got ", shape(operation));
+  require_images(images, true);
+  require(operation.dim() == 1 && operation.size(0) >= 1,
+          "operation: expected (N,) with at least one operation, got ", shape(operation));
   const int64_t count = images.size(0), terms = operation.size(0);
   require_like(operation, images, "operation", ScalarType::Int, {terms});
   require_like(weight, images, "weight", ScalarType::Double, {count, terms});
@@ -101,8 +104,8 @@ struct Entry {
       std::optional<Tensor> index, std::optional<Tensor> force, int64_t batch) {
     require(stages.dim() == 3, "stages: expected (L, K, 2), got ", shape(stages));
     const int64_t policies = stages.size(0), steps = stages.size(1);
-    require(batch >= 0 && policies >= 1 && steps >= 1,
-            "sample: expected a table that is not empty");
+    require(batch >= 0, "batch: expected 0 or more images, got ", batch);
+    require(policies >= 1 && steps >= 1, "stages: expected at least one, got ", shape(stages));
     require_like(sub_policies, stages, "sub_policies", ScalarType::Long,
                  {policies, kSubPolicyColumns});
     require_like(stages, stages, "stages", ScalarType::Long, {policies, steps, kStageColumns});
@@ -130,7 +133,7 @@ struct Entry {
          static_cast<const int64_t*>(stages.data_ptr()),
          static_cast<const int64_t*>(candidates.data_ptr()),
          static_cast<const double*>(levels.data_ptr()), static_cast<int>(policies),
-         static_cast<int>(steps)},
+         static_cast<int>(steps), candidates.size(0), levels.size(0)},
         static_cast<const int64_t*>(state.data_ptr()),
         index ? static_cast<const int64_t*>(index->data_ptr()) : nullptr,
         force ? static_cast<const int32_t*>(force->data_ptr()) : nullptr,
@@ -144,10 +147,10 @@ struct Entry {
 
   static Tensor apply(Tensor images, Tensor partners, Tensor operation, Tensor magnitude,
                       Tensor noise, std::vector<double> fill, bool bilinear) {
-    require_program(images, operation, magnitude, noise);
-    require_images(images, partners, operation, fill.size());
+    require_program(images, operation, magnitude, noise, false);
+    require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
-    Launcher::check_codes(in.operation);
+    Launcher::check_codes(in.operation, images);
     Tensor out = torch::stable::new_empty(in.images, in.images.sizes());
     const auto launch = [&]<class T>() {
       Launcher::each_image(out, images.size(0),
@@ -165,8 +168,8 @@ struct Entry {
   static std::tuple<Tensor, Tensor> apply_backward(Tensor grad, Tensor images, Tensor partners,
                                                    Tensor operation, Tensor magnitude, Tensor noise,
                                                    std::vector<double> fill, bool bilinear) {
-    require_program(images, operation, magnitude, noise);
-    require_images(images, partners, operation, fill.size());
+    require_program(images, operation, magnitude, noise, true);
+    require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
     const Tensor grad_out = like_images(grad, in.images);
     Tensor grad_images = torch::stable::new_empty(in.images, in.images.sizes());
@@ -185,9 +188,9 @@ struct Entry {
   static Tensor mix(Tensor images, Tensor partners, Tensor operation, Tensor weight,
                     Tensor magnitude, Tensor noise, std::vector<double> fill, bool bilinear) {
     require_mixture(images, operation, weight, magnitude, noise);
-    require_images(images, partners, operation, fill.size());
+    require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
-    Launcher::check_codes(in.operation);
+    Launcher::check_codes(in.operation, images);
     const Tensor weights = torch::stable::contiguous(weight);
     Tensor out = torch::stable::new_empty(in.images, in.images.sizes());
     for_float_type(images.scalar_type(), [&]<class T>() {
@@ -206,7 +209,7 @@ struct Entry {
                                                          Tensor noise, std::vector<double> fill,
                                                          bool bilinear) {
     require_mixture(images, operation, weight, magnitude, noise);
-    require_images(images, partners, operation, fill.size());
+    require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
     const Tensor weights = torch::stable::contiguous(weight);
     const Tensor grad_out = like_images(grad, in.images);

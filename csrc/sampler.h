@@ -30,6 +30,7 @@ struct PolicyTable {
   const int64_t* candidates;    // [N, kCandidateColumns]
   const double* levels;         // [M]
   int sub_policy_count, stage_count;
+  int64_t candidate_count, level_count;
 };
 
 struct ProgramRows {
@@ -52,11 +53,13 @@ PYAUG_HD int pick(const int64_t* rows, int columns, int column, int first, int l
   return first;
 }
 
-PYAUG_HD double draw_magnitude(const double* levels, const int64_t* candidate, Words bits) {
-  const int64_t count = candidate[kCandidateLevels];
-  if (count == 0) return 0.0;
-  levels += candidate[kCandidateFirstLevel];
-  if (candidate[kCandidateSign] != 0 && bits.word[3] < 0x80000000u) levels += count;
+PYAUG_HD double draw_magnitude(const PolicyTable& table, const int64_t* candidate, Words bits) {
+  const int64_t count = candidate[kCandidateLevels], sets = candidate[kCandidateSign] != 0 ? 2 : 1;
+  const int64_t first = candidate[kCandidateFirstLevel];
+  const int64_t room = table.level_count;
+  if (count <= 0 || count > room || first < 0 || first > room - sets * count) return 0.0;
+  const double* levels = table.levels + first;
+  if (sets == 2 && bits.word[3] < 0x80000000u) levels += count;
   const bool smooth = candidate[kCandidateSmooth] != 0;
   // 2^32 equal parts of the levels (or of the gaps between quantiles).
   const uint64_t place = static_cast<uint64_t>(bits.word[2]) * (smooth ? count - 1 : count);
@@ -93,7 +96,7 @@ PYAUG_HD void sample_image(const PolicyTable& table, uint64_t seed, uint64_t run
         table.stages + (static_cast<int64_t>(policy) * steps + k) * kStageColumns;
     const int first = static_cast<int>(range[kStageFirst]),
               last = static_cast<int>(range[kStageLast]);
-    if (!applied || first >= last) continue;
+    if (!applied || first < 0 || first >= last || last > table.candidate_count) continue;
     const Words bits = philox(seed, {{low, high, stage, 0u}});
     int drawn =
         pick(table.candidates, kCandidateColumns, kCandidateCumulative, first, last, bits.word[0]);
@@ -102,7 +105,7 @@ PYAUG_HD void sample_image(const PolicyTable& table, uint64_t seed, uint64_t run
     if (static_cast<int64_t>(bits.word[1]) >= candidate[kCandidateGate]) continue;
     choice[1 + k] = drawn - first;
     out.operation[bk] = static_cast<int32_t>(candidate[kCandidateOperation]);
-    out.magnitude[bk] = draw_magnitude(table.levels, candidate, bits);
+    out.magnitude[bk] = draw_magnitude(table, candidate, bits);
   }
 }
 

@@ -16,12 +16,12 @@ SEEDS = (0, 1, 2)
 
 def main():
     images = data.load("fashion-mnist-small")
-    search = faster_aa.Config(model="conv-small", epochs=20, device="cpu")
+    search = faster_aa.Config(model="conv-small", epochs=40, device="cpu")
     found = faster_aa.search(images, search, run=RUN, resume=True)
     errors = {}
     for name, policy in {"baseline": None, "policy": found}.items():
         for seed in SEEDS:
-            config = Config(epochs=40, seed=seed, device="cpu")
+            config = Config(seed=seed, device="cpu")
             folder = RUN / f"train-{name}-{seed}"
             result = train(images, config, run=folder, resume=True, policy=policy)
             errors.setdefault(name, []).append(result.test_error)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.autograd import forward_ad
 
 from pyaug import _table
 
@@ -87,8 +88,29 @@ if cuda_missing and torch.version.cuda is not None:
     _refuse_cuda(cuda_missing)
 
 sample = torch.ops.pyaug.sample.default
-apply = torch.ops.pyaug.apply.default
-mix = torch.ops.pyaug.mix.default
+
+
+def apply(*arguments):
+    """The entry point ``apply``; the result carries gradients, but no forward-mode tangents."""
+    _refuse_tangents(arguments)
+    return torch.ops.pyaug.apply.default(*arguments)
+
+
+def mix(*arguments):
+    """The entry point ``mix``; the result carries gradients, but no forward-mode tangents."""
+    _refuse_tangents(arguments)
+    return torch.ops.pyaug.mix.default(*arguments)
+
+
+def _refuse_tangents(arguments) -> None:
+    """torch.library drops the tangents of an operator without a rule; say so instead."""
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
+        return
+    for tensor in arguments:
+        if isinstance(tensor, torch.Tensor) and forward_ad.unpack_dual(tensor).tangent is not None:
+            raise RuntimeError(
+                "pyaug has no forward-mode derivatives: use reverse mode (backward, torch.func.vjp)"
+            )
 
 
 @torch.library.register_fake("pyaug::sample")

@@ -1,5 +1,6 @@
 """Augment: a policy as a module that augments batches."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,16 @@ def _mixed(*parts: int) -> int:
     return key - (1 << 64) if key >> 63 else key
 
 
-def _process() -> tuple[int, int]:
-    """This process among others: its rank and, in a DataLoader worker, the worker's own seed."""
+def _process(rank: int) -> tuple[int, int]:
+    """This process among others: its rank and, in a DataLoader worker, the worker's own seed.
+
+    A spawned worker has no process group; it keeps the ``rank`` that its parent knew.
+    """
     distributed = torch.distributed
-    ranked = distributed.is_available() and distributed.is_initialized()
+    if distributed.is_available() and distributed.is_initialized():
+        rank = distributed.get_rank()
     worker = torch.utils.data.get_worker_info()
-    return distributed.get_rank() if ranked else 0, 0 if worker is None else worker.seed
+    return rank, 0 if worker is None else worker.seed
 
 
 class Augment(nn.Module):
@@ -55,7 +60,8 @@ class Augment(nn.Module):
     it has seen; its key is mixed with the process's rank and the DataLoader worker's seed, so that
     no two of them repeat each other. The count and key are in ``state_dict``.
 
-    Safe under ``torch.compile(fullgraph=True)`` and CUDA graphs: the count lives on the device.
+    Safe under ``torch.compile(fullgraph=True)`` and CUDA graphs: the count lives on the device. To
+    compile it, make it where the rank is known: after ``init_process_group`` or under torchrun.
     """
 
     state: Tensor
@@ -84,7 +90,7 @@ class Augment(nn.Module):
         self._entry = 0
         for field, tensor in _padded(self._entries[0][1], self._entries)._asdict().items():
             self.register_buffer(f"table_{field}", tensor, persistent=False)
-        self._who = _process()
+        self._who = _process(int(os.environ.get("RANK", "0")))  # torchrun's
         self.register_buffer("state", torch.tensor([_mixed(self.seed, *self._who), 0]))
         indexed = torch.tensor([_mixed(self.seed), 0])
         self.register_buffer("indexed_state", indexed, persistent=False)
@@ -135,6 +141,8 @@ class Augment(nn.Module):
         ``force``, int32 (B, 1 + K), fixes which sub-policy and which of each stage's candidates
         are taken; -1 leaves it to chance. It says which, never whether: probabilities are drawn.
         """
+        if count < 0:
+            raise InputError(f"Augment: count: expected 0 or more, got {count}")
         if index is None:
             self._follow_process()
             state = self.state
@@ -143,8 +151,10 @@ class Augment(nn.Module):
             index = self._running_numbers(index, epoch, count)
         if force is not None:
             expected = (count, 1 + self.table_stages.shape[1])
-            if tuple(force.shape) != expected:
-                raise InputError(f"Augment: force: expected {expected}, got {tuple(force.shape)}")
+            if not isinstance(force, Tensor) or tuple(force.shape) != expected:
+                raise InputError(
+                    f"Augment: force: expected a tensor {expected}, got {_described(force)}"
+                )
             force = force.to(state.device, torch.int32)
         table = (self.table_sub_policies, self.table_stages, self.table_candidates)
         drawn = _native.sample(*table, self.table_levels, state, index, force, count)
@@ -181,10 +191,11 @@ class Augment(nn.Module):
         )
 
     def _running_numbers(self, index: Tensor, epoch: int, count: int) -> Tensor:
-        if tuple(index.shape) != (count,) or index.dtype != torch.int64:
+        given = isinstance(index, Tensor)
+        if not given or tuple(index.shape) != (count,) or index.dtype != torch.int64:
             raise InputError(
-                f"Augment: index: expected int64 ({count},), one for each image, got "
-                f"{str(index.dtype).removeprefix('torch.')} {tuple(index.shape)}"
+                f"Augment: index: expected an int64 tensor ({count},), one for each image, got "
+                f"{_described(index)}"
             )
         return index.to(self.state.device) + (epoch << _EPOCH_BITS)
 
@@ -192,7 +203,7 @@ class Augment(nn.Module):
         """Take a key of our own where a fork or a rank has made this a process of its own."""
         if torch.compiler.is_compiling():
             return
-        who = _process()
+        who = _process(self._who[0])
         if who != self._who:
             self._who = who
             self.state[0] = _mixed(self.seed, *who)
@@ -202,7 +213,7 @@ class Augment(nn.Module):
             self.to(device)
 
     def _apply(self, change: Any, recurse: bool = True) -> "Augment":
-        """Moves follow; a change of the floats' type, as by ``half()``, does not reach the table."""
+        """Moves reach the table; a change of the floats' type, as by ``half()``, does not."""
         levels = self.table_levels
         super()._apply(change, recurse)
         self.table_levels = levels.to(self.state.device)
@@ -216,11 +227,19 @@ class Augment(nn.Module):
         """Take over the seed of a saved augmenter."""
         self.seed = extra["seed"]
         self.indexed_state[0] = _mixed(self.seed)
+        self._who = _process(self._who[0])
+        self.state[0] = _mixed(self.seed, *self._who)  # the checkpoint may be another rank's
 
     def extra_repr(self) -> str:
         """The policy's name and the options."""
         name = self.policy.name or "unnamed policy"
         return f"{name!r}, interpolation={self.interpolation}, fill={self.fill}, seed={self.seed}"
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
 
 
 def _padded(table: Table, entries: list[tuple[float, Table]]) -> Table:

@@ -1,6 +1,6 @@
 """What counts as images: the kinds that are taken, and their common form (B, C, H, W)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def _to_pil(batch: Tensor) -> Image.Image:
 
 def fill_values(fill: float | Sequence[float], name: str) -> list[float]:
     """One fill for all channels, or one for each, in the images' own unit, as a list."""
-    values = [fill] if isinstance(fill, int | float) else list(fill)
+    values = list(fill) if isinstance(fill, Iterable) else [fill]
     if len(values) not in (1, 3) or not all(
         isinstance(v, int | float) and np.isfinite(v) for v in values
     ):

@@ -163,7 +163,8 @@ def mix(
 
     Args:
         images: (B, C, H, W) floating point in [0, 1].
-        operations: N names, or their codes as int32 (N,) on the images' device.
+        operations: N names, or their codes as int32 (N,) on the images' device, which saves a
+            copy to the device at every call.
         weights: (B, N). Gradients pass.
         magnitudes: (B, N), each in its operation's unit. Gradients pass as the operation table
             says; the entries of operations without a magnitude are ignored.
@@ -173,8 +174,13 @@ def mix(
         fill: a number, or one for each channel, in [0, 1].
     """
     if not images.is_floating_point():
-        raise InputError("mix: expected floating-point images in [0, 1]")
+        got = str(images.dtype).removeprefix("torch.")
+        raise InputError(f"mix: expected floating-point images in [0, 1], got {got}")
     if not isinstance(operations, Tensor):
+        height, width = images.shape[-2:]
+        square = [o for o in operations if o in OPERATIONS and OPERATIONS[o].square]
+        if square and height != width:
+            raise InputError(f"mix: {square[0]}: expected square images, got {height} x {width}")
         operations = codes(operations, "mix").to(images.device)
     return _native.mix(
         images,

@@ -290,7 +290,8 @@ def smooth(
         out = VALUES[name](v, magnitude)
     else:
         out = _moved(name, v, magnitude, _noise(noise), bilinear, fills)
-    out = out.clamp(0, 1)
+    # Gradient passes at 0 and 1 themselves, which torch.clamp has not always done.
+    out = torch.where((out < 0) | (out > 1), out.detach().clamp(0, 1), out)
     if row.image_gradient == "straight_through":
         out = out.detach() + (v - v.detach())
     if row.magnitude_gradient == "straight_through":

@@ -15,7 +15,6 @@ from pyaug import data
 from pyaug.data import DataSet, Split
 from pyaug.errors import InputError
 
-
 # --- The bundled set -----------------------------------------------------------------------------
 
 

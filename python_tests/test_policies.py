@@ -160,7 +160,8 @@ def test_autoaugment_of_an_unknown_data_set():
 @pytest.mark.torchvision
 @pytest.mark.parametrize("data_set", AUTOAUGMENT)
 def test_autoaugment_against_torchvision(data_set):
-    transforms = pytest.importorskip("torchvision.transforms")
+    from torchvision import transforms
+
     table = transforms.AutoAugment(transforms.AutoAugmentPolicy(data_set)).policies
     ends = transforms.AutoAugment()._augmentation_space(10, (331, 331))
     space = {axis.operation: axis for axis in spaces.standard(translate=150 / 331)}

@@ -657,9 +657,12 @@ def test_ranks_differ_in_workers_that_do_not_know_theirs(monkeypatch):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda a: a.sample(2, index=torch.arange(3)), "index: expected int64 (2,)"),
+        (lambda a: a.sample(2, index=torch.arange(3)), "index: expected an int64 tensor (2,)"),
         (lambda a: a.sample(2, index=torch.arange(2.0)), "got float32 (2,)"),
-        (lambda a: a.sample(2, force=torch.zeros(2, 2)), "force: expected (2, 3), got (2, 2)"),
+        (
+            lambda a: a.sample(2, force=torch.zeros(2, 2)),
+            "force: expected a tensor (2, 3), got",
+        ),
         (lambda a: setattr(a, "progress", 1.01), "progress: expected 0 to 1, got 1.01"),
         (lambda a: setattr(a, "progress", math.nan), "progress: expected 0 to 1, got nan"),
     ],

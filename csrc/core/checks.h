@@ -29,7 +29,34 @@ inline std::string shape(const Tensor& tensor) {
   return text.str();
 }
 
-inline void require_like(const Tensor& tensor, const Tensor& images, const char* name,
+inline const char* name(ScalarType type) {
+  switch (type) {
+    case ScalarType::Byte:
+      return "uint8";
+    case ScalarType::Char:
+      return "int8";
+    case ScalarType::Short:
+      return "int16";
+    case ScalarType::Int:
+      return "int32";
+    case ScalarType::Long:
+      return "int64";
+    case ScalarType::Half:
+      return "float16";
+    case ScalarType::BFloat16:
+      return "bfloat16";
+    case ScalarType::Float:
+      return "float32";
+    case ScalarType::Double:
+      return "float64";
+    case ScalarType::Bool:
+      return "bool";
+    default:
+      return "another dtype";
+  }
+}
+
+inline void require_like(const Tensor& tensor, const Tensor& images, const char* argument,
                          ScalarType type, std::initializer_list<int64_t> sizes) {
   bool same = tensor.dim() == static_cast<int64_t>(sizes.size());
   std::ostringstream expected;
@@ -38,27 +65,37 @@ inline void require_like(const Tensor& tensor, const Tensor& images, const char*
     same = same && tensor.size(i) == size;
     expected << (i++ ? ", " : "") << size;
   }
-  require(same, name, ": expected shape (", expected.str(), "), got ", shape(tensor));
-  require(tensor.scalar_type() == type, name, ": wrong dtype");
+  require(same, argument, ": expected shape (", expected.str(), "), got ", shape(tensor));
+  require(tensor.scalar_type() == type, argument, ": expected ", name(type), ", got ",
+          name(tensor.scalar_type()));
   require(tensor.is_cuda() == images.is_cuda() &&
               tensor.get_device_index() == images.get_device_index(),
-          name, ": expected on the images' device");
+          argument, ": expected on the images' device");
 }
 
-inline void require_images(const Tensor& images, const Tensor& partners, const Tensor& operation,
-                           size_t fills) {
+// What every call requires of the images themselves; the rest of its tensors follow their shape.
+inline void require_images(const Tensor& images, bool floats) {
   require(images.dim() == 4, "images: expected (B, C, H, W), got ", shape(images));
   const int64_t channels = images.size(1), height = images.size(2), width = images.size(3);
   require(channels == 1 || channels == 3, "images: expected 1 or 3 channels, got ", channels);
   constexpr int64_t most = int64_t{1} << 30;
   require(height >= 1 && width >= 1 && height < most && width < most,
           "images: expected at least one pixel, got ", shape(images));
-  require_like(partners, images, "partners", images.scalar_type(),
-               {partners.dim() > 0 ? partners.size(0) : 0, channels, height, width});
+  const ScalarType type = images.scalar_type();
+  const bool is_float = type == ScalarType::Half || type == ScalarType::BFloat16 ||
+                        type == ScalarType::Float || type == ScalarType::Double;
+  require(is_float || (type == ScalarType::Byte && !floats), "images: expected ",
+          floats ? "" : "uint8, ", "float16, bfloat16, float32 or float64, got ", name(type));
+}
+
+inline void require_company(const Tensor& images, const Tensor& partners, size_t fills) {
+  const int64_t channels = images.size(1);
+  require_like(
+      partners, images, "partners", images.scalar_type(),
+      {partners.dim() > 0 ? partners.size(0) : 0, channels, images.size(2), images.size(3)});
   require(partners.size(0) > 0 || images.size(0) == 0, "partners: expected at least one image");
   require(fills == 1 || fills == static_cast<size_t>(channels), "fill: expected 1 or ", channels,
           " values, got ", fills);
-  require(operation.size(operation.dim() - 1) >= 1, "operation: expected at least one step");
 }
 
 }  // namespace pyaug
