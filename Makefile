@@ -40,7 +40,7 @@ wheel: $(VENV)/torch
 
 $(VENV)/torch:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP) $(TORCH) "scikit-build-core>=0.11" "pybind11>=2.13" "ninja>=1.11"
+	$(BIN)/python $(PIP) $(TORCH) numpy "scikit-build-core>=0.11" "pybind11>=2.13" "ninja>=1.11"
 	touch $@
 
 $(VENV)/tools: $(VENV)/torch
