@@ -14,7 +14,6 @@ namespace pyaug {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kBlocksPerProcessor = 8;
 
 template <class Kernel>
 __global__ void __launch_bounds__(kThreads)
@@ -47,9 +46,12 @@ struct CudaLauncher {
     if (count == 0) return;
     const int device = like.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
-    int processors = 0;
+    // No more blocks than run at once: each has scratch of its own.
+    int processors = 0, resident = 0;
     STD_CUDA_CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-    const int64_t blocks = std::min<int64_t>(count, int64_t{processors} * kBlocksPerProcessor);
+    STD_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, image_kernel<Kernel>,
+                                                                 kThreads, 0));
+    const int64_t blocks = std::min<int64_t>(count, int64_t{processors} * std::max(resident, 1));
     const int64_t bytes = kernel.scratch_bytes();
     Tensor scratch = torch::stable::new_empty(like, {blocks * bytes}, ScalarType::Byte);
     image_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(

@@ -6,6 +6,7 @@
 
 #include <torch/csrc/stable/ops.h>
 
+#include <algorithm>
 #include <tuple>
 #include <vector>
 
@@ -45,10 +46,16 @@ struct Inputs {
   Inputs(const Tensor& images_, const Tensor& partners_, const Tensor& operation_,
          const Tensor& magnitude_, const Tensor& noise_)
       : images(torch::stable::contiguous(images_)),
-        partners(partners_.get() == images_.get() ? images : torch::stable::contiguous(partners_)),
+        partners(same(partners_, images_) ? images : torch::stable::contiguous(partners_)),
         operation(torch::stable::contiguous(operation_)),
         magnitude(torch::stable::contiguous(magnitude_)),
         noise(torch::stable::contiguous(noise_)) {}
+
+  // The same pixels need no second copy.
+  static bool same(const Tensor& a, const Tensor& b) {
+    return a.data_ptr() == b.data_ptr() && std::ranges::equal(a.sizes(), b.sizes()) &&
+           std::ranges::equal(a.strides(), b.strides());
+  }
 
   int64_t steps() const { return magnitude.size(1); }
 
@@ -57,7 +64,6 @@ struct Inputs {
     Batch<T> b{};
     b.images = static_cast<const T*>(images.data_ptr());
     b.partners = static_cast<const T*>(partners.data_ptr());
-    b.count = images.size(0);
     b.partner_count = partners.size(0);
     b.channels = static_cast<int>(images.size(1));
     b.height = static_cast<int>(images.size(2));
@@ -65,10 +71,7 @@ struct Inputs {
     b.steps = static_cast<int>(steps());
     b.noise = static_cast<const float*>(noise.data_ptr());
     b.magnitude = static_cast<const double*>(magnitude.data_ptr());
-    for (int c = 0; c < kMaxChannels; ++c) {
-      b.fill[c] = fill[fill.size() == 1 ? 0 : static_cast<size_t>(c) % fill.size()];
-      if (is_exact<T>) b.fill[c] = clip_byte(b.fill[c]);
-    }
+    for (size_t c = 0; c < kMaxChannels; ++c) b.fill[c] = fill[c % fill.size()];
     b.bilinear = bilinear;
     return b;
   }

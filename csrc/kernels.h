@@ -13,7 +13,7 @@ PYAUG_BOTH int64_t aligned_bytes(int64_t count) {
   return (count * static_cast<int64_t>(sizeof(A)) + 15) / 16 * 16;
 }
 template <class A>
-PYAUG_HD A* carve(unsigned char*& scratch, int64_t count) {
+PYAUG_LANE A* carve(unsigned char*& scratch, int64_t count) {
   A* part = reinterpret_cast<A*>(scratch);
   scratch += aligned_bytes<A>(count);
   return part;
@@ -31,8 +31,8 @@ struct ApplyKernel {
 
   int64_t scratch_bytes() const { return batch.steps > 1 ? aligned_bytes<T>(batch.pixels()) : 0; }
   template <class Team>
-  PYAUG_HD void operator()(Team& team, TeamMemory& memory, int64_t b,
-                           unsigned char* scratch) const {
+  PYAUG_LANE void operator()(Team& team, TeamMemory& memory, int64_t b,
+                             unsigned char* scratch) const {
     apply_program(team, memory, batch, operation, b, out + b * batch.pixels(),
                   reinterpret_cast<T*>(scratch));
   }
@@ -51,8 +51,8 @@ struct ReverseApplyKernel {
     return aligned_bytes<T>((batch.steps - 1) * pixels) + 2 * aligned_bytes<Compute<T>>(pixels);
   }
   template <class Team>
-  PYAUG_HD void operator()(Team& team, TeamMemory& memory, int64_t b,
-                           unsigned char* scratch) const {
+  PYAUG_LANE void operator()(Team& team, TeamMemory& memory, int64_t b,
+                             unsigned char* scratch) const {
     const int64_t pixels = batch.pixels();
     T* history = carve<T>(scratch, (batch.steps - 1) * pixels);
     Compute<T>* grad = carve<Compute<T>>(scratch, pixels);
@@ -73,8 +73,8 @@ struct MixKernel {
     return sums_in_place<T> ? 0 : aligned_bytes<Compute<T>>(batch.pixels());
   }
   template <class Team>
-  PYAUG_HD void operator()(Team& team, TeamMemory& memory, int64_t b,
-                           unsigned char* scratch) const {
+  PYAUG_LANE void operator()(Team& team, TeamMemory& memory, int64_t b,
+                             unsigned char* scratch) const {
     T* image = out + b * batch.pixels();
     Compute<T>* sum = reinterpret_cast<Compute<T>*>(scratch);
     if constexpr (sums_in_place<T>) sum = image;
@@ -96,8 +96,8 @@ struct ReverseMixKernel {
     return (sums_in_place<T> ? 1 : 2) * aligned_bytes<Compute<T>>(batch.pixels());
   }
   template <class Team>
-  PYAUG_HD void operator()(Team& team, TeamMemory& memory, int64_t b,
-                           unsigned char* scratch) const {
+  PYAUG_LANE void operator()(Team& team, TeamMemory& memory, int64_t b,
+                             unsigned char* scratch) const {
     const int64_t pixels = batch.pixels();
     T* grad_image = grad_images + b * pixels;
     Compute<T>* g = carve<Compute<T>>(scratch, pixels);
@@ -115,7 +115,7 @@ struct SampleKernel {
   const int32_t* force;  // [B, 1 + K], or null
   ProgramRows rows;
 
-  PYAUG_HD void operator()(int64_t b) const {
+  PYAUG_LANE void operator()(int64_t b) const {
     const uint64_t running = static_cast<uint64_t>(index ? index[b] : state[1] + b);
     sample_image(table, static_cast<uint64_t>(state[0]), running,
                  force ? force + b * (1 + table.stage_count) : nullptr, b, rows);
@@ -127,7 +127,7 @@ struct AdvanceKernel {
   int64_t* state;
   int64_t count;
 
-  PYAUG_HD void operator()(int64_t) const { state[1] += count; }
+  PYAUG_LANE void operator()(int64_t) const { state[1] += count; }
 };
 
 }  // namespace pyaug

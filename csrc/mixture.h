@@ -17,7 +17,7 @@ struct AddTerm {
   F* sum;
 
   template <class Op>
-  PYAUG_HD void operator()() const {
+  PYAUG_LANE void operator()() const {
     const auto& parameters = prepare<Op>(team, memory, image, step);
     team.each_pixel(image, [&](Position& at) {
       sum[image.index(at.c, at.y, at.x)] += weight * clamp_unit(Op::value(image, parameters, at));
@@ -27,12 +27,12 @@ struct AddTerm {
 
 // A lane returns to the same pixels in every pass, so that sums need no barrier.
 template <class Team, class F>
-PYAUG_HD void clear(Team& team, const Image<F>& image, F* pixels) {
+PYAUG_LANE void clear(Team& team, const Image<F>& image, F* pixels) {
   team.each_pixel(image, [&](Position& at) { pixels[image.index(at.c, at.y, at.x)] = F(0); });
 }
 
 template <class Team, class T>
-PYAUG_HD void store(Team& team, const Image<T>& image, const Compute<T>* from, T* to) {
+PYAUG_LANE void store(Team& team, const Image<T>& image, const Compute<T>* from, T* to) {
   if (static_cast<const void*>(from) == to) return;
   team.each_pixel(image, [&](Position& at) {
     const int64_t i = image.index(at.c, at.y, at.x);
@@ -42,9 +42,9 @@ PYAUG_HD void store(Team& team, const Image<T>& image, const Compute<T>* from, T
 
 // operation [N], weight [B, N]. `sum` may be `out` where T computes in itself.
 template <class Team, class T>
-PYAUG_HD void mix_image(Team& team, TeamMemory& memory, const Batch<T>& batch,
-                        const int32_t* operation, const double* weight, int64_t b, T* out,
-                        Compute<T>* sum) {
+PYAUG_LANE void mix_image(Team& team, TeamMemory& memory, const Batch<T>& batch,
+                          const int32_t* operation, const double* weight, int64_t b, T* out,
+                          Compute<T>* sum) {
   const Image<T> image = batch.image(b);
   clear(team, Image<Compute<T>>{sum, image.channels, image.height, image.width}, sum);
   for (int n = 0; n < batch.steps; ++n) {
@@ -71,10 +71,10 @@ struct ReverseTerm {
   double& grad_magnitude;
 
   template <class Op>
-  PYAUG_HD void operator()() const {
+  PYAUG_LANE void operator()() const {
     const auto& parameters = prepare<Op>(team, memory, image, step);
     const auto incoming = [&](int64_t i) { return static_cast<F>(grad_out[i]); };
-    const StepSums sums = pull_back<Op>(team, image, parameters, incoming, weight, g);
+    const StepSums sums = pull_back<Op, true>(team, image, parameters, incoming, weight, g);
     if (team.lane() == 0) {
       grad_weight = sums.loss;
       grad_magnitude = sums.magnitude;
@@ -91,10 +91,10 @@ struct ReverseTerm {
 // grad_weight, grad_magnitude [B, N]; g: room for one gradient image; `grad` may be `grad_image`
 // where T computes in itself.
 template <class Team, class T>
-PYAUG_HD void reverse_mix(Team& team, TeamMemory& memory, const Batch<T>& batch,
-                          const int32_t* operation, const double* weight, const T* grad_out,
-                          int64_t b, T* grad_image, double* grad_weight, double* grad_magnitude,
-                          Compute<T>* grad, Compute<T>* g) {
+PYAUG_LANE void reverse_mix(Team& team, TeamMemory& memory, const Batch<T>& batch,
+                            const int32_t* operation, const double* weight, const T* grad_out,
+                            int64_t b, T* grad_image, double* grad_weight, double* grad_magnitude,
+                            Compute<T>* grad, Compute<T>* g) {
   const Image<T> image = batch.image(b);
   clear(team, Image<Compute<T>>{grad, image.channels, image.height, image.width}, grad);
   for (int n = 0; n < batch.steps; ++n) {

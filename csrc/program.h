@@ -10,13 +10,13 @@ struct ActiveSteps {
   const int32_t* operation;  // [K]
   int steps;
 
-  PYAUG_HD int count() const {
+  PYAUG_LANE int count() const {
     int n = 0;
     for (int k = 0; k < steps; ++k) n += operation[k] != kIdentity;
     return n > 0 ? n : 1;
   }
   // The j-th of them.
-  PYAUG_HD int at(int j) const {
+  PYAUG_LANE int at(int j) const {
     for (int k = 0; k < steps; ++k)
       if (operation[k] != kIdentity && j-- == 0) return k;
     return 0;
@@ -32,7 +32,7 @@ struct RunStep {
   T* out;
 
   template <class Op>
-  PYAUG_HD void operator()() const {
+  PYAUG_LANE void operator()() const {
     const auto& parameters = prepare<Op>(team, memory, image, step);
     team.each_pixel(image, [&](Position& at) {
       const int64_t i = image.index(at.c, at.y, at.x);
@@ -46,8 +46,8 @@ struct RunStep {
 
 // out [C, H, W]; between: room for one image, used where the program has two or more active steps.
 template <class Team, class T>
-PYAUG_HD void apply_program(Team& team, TeamMemory& memory, const Batch<T>& batch,
-                            const int32_t* operation, int64_t b, T* out, T* between) {
+PYAUG_LANE void apply_program(Team& team, TeamMemory& memory, const Batch<T>& batch,
+                              const int32_t* operation, int64_t b, T* out, T* between) {
   const ActiveSteps active{operation + b * batch.steps, batch.steps};
   const int count = active.count();
   Image<T> image = batch.image(b);
@@ -74,12 +74,12 @@ struct ReverseStep {
   double& grad_magnitude;
 
   template <class Op>
-  PYAUG_HD void operator()() const {
+  PYAUG_LANE void operator()() const {
     const auto& parameters = prepare<Op>(team, memory, image, step);
     const auto incoming = [&](int64_t i) {
       return grad_out ? static_cast<F>(grad_out[i]) : grad[i];
     };
-    const StepSums sums = pull_back<Op>(team, image, parameters, incoming, F(1), g);
+    const StepSums sums = pull_back<Op, false>(team, image, parameters, incoming, F(1), g);
     if (team.lane() == 0) grad_magnitude = sums.magnitude;
     const Image<F> gradients{g, image.channels, image.height, image.width};
     team.each_pixel(image, [&](Position& at) {
@@ -96,9 +96,10 @@ struct ReverseStep {
 // history: room for K - 1 images; grad and g: room for one gradient image each.
 // grad_magnitude [K] must come in as zeros.
 template <class Team, class T>
-PYAUG_HD void reverse_program(Team& team, TeamMemory& memory, const Batch<T>& batch,
-                              const int32_t* operation, const T* grad_out, int64_t b, T* grad_image,
-                              double* grad_magnitude, T* history, Compute<T>* grad, Compute<T>* g) {
+PYAUG_LANE void reverse_program(Team& team, TeamMemory& memory, const Batch<T>& batch,
+                                const int32_t* operation, const T* grad_out, int64_t b,
+                                T* grad_image, double* grad_magnitude, T* history, Compute<T>* grad,
+                                Compute<T>* g) {
   const ActiveSteps active{operation + b * batch.steps, batch.steps};
   const int count = active.count();
   const int64_t pixels = batch.pixels();

@@ -41,8 +41,8 @@ struct ProgramRows {
 };
 
 // The first row in [first, last) whose cumulative weight lies above `bits`; the last one at most.
-PYAUG_HD int pick(const int64_t* rows, int columns, int column, int first, int last,
-                  uint32_t bits) {
+PYAUG_LANE int pick(const int64_t* rows, int columns, int column, int first, int last,
+                    uint32_t bits) {
   while (first + 1 < last) {
     const int middle = first + (last - first) / 2;
     if (static_cast<int64_t>(bits) < rows[static_cast<int64_t>(middle - 1) * columns + column])
@@ -53,7 +53,7 @@ PYAUG_HD int pick(const int64_t* rows, int columns, int column, int first, int l
   return first;
 }
 
-PYAUG_HD double draw_magnitude(const PolicyTable& table, const int64_t* candidate, Words bits) {
+PYAUG_LANE double draw_magnitude(const PolicyTable& table, const int64_t* candidate, Words bits) {
   const int64_t count = candidate[kCandidateLevels], sets = candidate[kCandidateSign] != 0 ? 2 : 1;
   const int64_t first = candidate[kCandidateFirstLevel];
   const int64_t room = table.level_count;
@@ -72,8 +72,8 @@ PYAUG_HD double draw_magnitude(const PolicyTable& table, const int64_t* candidat
 
 // force [1 + K] or null: which sub-policy and candidates to take; -1: drawn. It says which, never
 // whether: probabilities are still drawn.
-PYAUG_HD void sample_image(const PolicyTable& table, uint64_t seed, uint64_t running,
-                           const int32_t* force, int64_t b, const ProgramRows& out) {
+PYAUG_LANE void sample_image(const PolicyTable& table, uint64_t seed, uint64_t running,
+                             const int32_t* force, int64_t b, const ProgramRows& out) {
   const uint32_t low = static_cast<uint32_t>(running), high = static_cast<uint32_t>(running >> 32);
   const int steps = table.stage_count;
   const Words top = philox(seed, {{low, high, 0u, 0u}});

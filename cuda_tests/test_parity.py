@@ -44,7 +44,7 @@ def test_uint8_programs_have_the_same_bits(steps, device):
 
 @pytest.mark.parametrize("size", [224, 331, 600])
 def test_large_images_have_the_same_bits(size, device):
-    """Larger than shared memory holds."""
+    """Large images."""
     rng = np.random.default_rng(size)
     a = draw(rng, 4, count=16)
     for name in ("images", "partners"):

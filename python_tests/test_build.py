@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,3 +96,14 @@ except RuntimeError as error:
 """
     said = run(sys.executable, "-c", script, cwd=tmp_path)
     assert "built without its CUDA library" in said and "pip install" in said
+
+
+def test_no_host_function_calls_a_device_function():
+    """nvcc turns such a call into one of exit(), where a template keeps it from saying so."""
+    library = Path(_native._table.__file__).parent / "libpyaug_cuda.so"
+    if not library.exists():
+        assert not _native._table.cuda_architectures
+        return
+    symbols = run("nm", "-D", "--undefined-only", str(library), cwd=ROOT)
+    assert "aoti_torch" in symbols
+    assert not re.search(r"\bexit\b", symbols)

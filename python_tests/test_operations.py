@@ -213,6 +213,15 @@ def test_gradients_equal_the_oracle(name, device):
             torch.testing.assert_close(got, expected, rtol=0, atol=1e-9 * scale)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_stretched_pixels_keep_their_gradient(dtype, device):
+    """The brightest becomes exactly 1, where the clamp still passes; rounding must not lift it."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(300, 3, 4, 4, generator=generator).to(device, dtype).requires_grad_()
+    ops.auto_contrast(images).sum().backward()
+    assert (images.grad == 1).all()
+
+
 EXACT = [name for name, row in references.OPERATIONS.items() if row.image_gradient == "exact"]
 
 

@@ -19,13 +19,13 @@ struct Affine {
   Path path;
   int64_t fixed[6];  // 16.16
 
-  PYAUG_HD static int64_t fix(double v) { return static_cast<int64_t>(floor(v * 65536.0 + 0.5)); }
+  PYAUG_LANE static int64_t fix(double v) { return static_cast<int64_t>(floor(v * 65536.0 + 0.5)); }
 
-  PYAUG_HD static bool small(const Matrix& m, double x, double y) {
+  PYAUG_LANE static bool small(const Matrix& m, double x, double y) {
     return fabs(x * m.a + y * m.b + m.c) < 32768.0 && fabs(x * m.d + y * m.e + m.f) < 32768.0;
   }
 
-  PYAUG_HD static Affine make(const Matrix& m, const Matrix& slope, int width, int height) {
+  PYAUG_LANE static Affine make(const Matrix& m, const Matrix& slope, int width, int height) {
     Affine affine{m, slope, {}, kWalked, {}};
     const double determinant = m.a * m.e - m.b * m.d;
     affine.inverse = {m.e / determinant,  -m.b / determinant, 0,
@@ -46,14 +46,14 @@ struct Affine {
   }
 
   // Truncates a coordinate to a pixel; false outside [0, size) and for NaN.
-  PYAUG_HD static bool inside(double v, int size, int& pixel) {
+  PYAUG_LANE static bool inside(double v, int size, int& pixel) {
     if (!(v >= 0.0 && v < size)) return false;
     pixel = static_cast<int>(v);
     return true;
   }
 
   // The pixel that `at` comes from by the nearest rule; false where it lies outside the image.
-  PYAUG_HD bool nearest(Position& at, int width, int height, int& x, int& y) const {
+  PYAUG_LANE bool nearest(Position& at, int width, int height, int& x, int& y) const {
     if (path == kSeparable) {
       return inside((matrix.c + matrix.a * 0.5) + matrix.a * at.x, width, x) &&
              inside((matrix.f + matrix.e * 0.5) + matrix.e * at.y, height, y);
@@ -70,7 +70,7 @@ struct Affine {
   }
 
   // Pillow adds up the coordinates of large images pixel by pixel, rounding as it goes: so do we.
-  PYAUG_HD void walk_to(Position& at) const {
+  PYAUG_LANE void walk_to(Position& at) const {
     Walk& walk = at.walk;
     if (walk.row < 0 || walk.row > at.y) {
       walk.row = 0;
@@ -91,7 +91,7 @@ struct Affine {
       walk.y += matrix.d;
     }
   }
-  PYAUG_HD static void restart(Walk& walk) {
+  PYAUG_LANE static void restart(Walk& walk) {
     walk.column = 0;
     walk.x = walk.row_x;
     walk.y = walk.row_y;
@@ -102,7 +102,7 @@ struct Affine {
     int x0, x1, y0, y1;
     double dx, dy;
   };
-  PYAUG_HD bool bilinear(int x, int y, int width, int height, Bilinear& at) const {
+  PYAUG_LANE bool bilinear(int x, int y, int width, int height, Bilinear& at) const {
     const double u = x + 0.5, v = y + 0.5;
     double sx = matrix.a * u + matrix.b * v + matrix.c;
     double sy = matrix.d * u + matrix.e * v + matrix.f;
@@ -124,7 +124,9 @@ struct Affine {
   struct Window {
     int x0, x1, y0, y1;  // inclusive
   };
-  PYAUG_HD Window window(int x, int y, int width, int height) const {
+  PYAUG_LANE Window window(int x, int y, int width, int height) const {
+    const double all = matrix.a + matrix.b + matrix.c + matrix.d + matrix.e + matrix.f;
+    if (!(fabs(all) < INFINITY)) return {0, -1, 0, -1};  // every output pixel lies outside
     const double u = x + 0.5 - matrix.c, v = y + 0.5 - matrix.f;
     const double centre_x = inverse.a * u + inverse.b * v - 0.5;
     const double centre_y = inverse.d * u + inverse.e * v - 0.5;
@@ -136,7 +138,7 @@ struct Affine {
     return w;
   }
   // The pixels of [centre - reach, centre + reach]; all of them where that is not a number.
-  PYAUG_HD static void span(double centre, double reach, int size, int& first, int& last) {
+  PYAUG_LANE static void span(double centre, double reach, int size, int& first, int& last) {
     const double low = ceil(centre - reach), high = floor(centre + reach);
     first = low > 0.0 ? (low < size ? static_cast<int>(low) : size) : 0;
     last = high < size - 1 ? (high >= 0.0 ? static_cast<int>(high) : -1) : size - 1;

@@ -22,27 +22,57 @@ struct Position {
   Walk walk{};
 };
 
+// Every n-th pixel of an image, row by row and channel by channel, without a division for each.
+struct Stride {
+  int rows, columns;
+
+  PYAUG_LANE Stride(int n, int width) : rows(n / width), columns(n % width) {}
+
+  PYAUG_LANE Position start(int pixel, int width, int height) const {
+    Position at;
+    at.x = pixel % width;
+    at.y = pixel / width;
+    carry(at, height);
+    return at;
+  }
+  PYAUG_LANE void advance(Position& at, int width, int height) const {
+    at.x += columns;
+    at.y += rows;
+    if (at.x >= width) {
+      at.x -= width;
+      ++at.y;
+    }
+    carry(at, height);
+  }
+  PYAUG_LANE static void carry(Position& at, int height) {
+    while (at.y >= height) {
+      at.y -= height;
+      ++at.c;
+    }
+  }
+};
+
 // One image [C, H, W], contiguous.
 template <class T>
 struct Image {
   const T* pixels;
   int channels, height, width;
 
-  PYAUG_HD int64_t index(int c, int y, int x) const {
+  PYAUG_LANE int64_t index(int c, int y, int x) const {
     return (static_cast<int64_t>(c) * height + y) * width + x;
   }
-  PYAUG_HD T raw(int c, int y, int x) const { return pixels[index(c, y, x)]; }
-  PYAUG_HD Compute<T> operator()(int c, int y, int x) const {
+  PYAUG_LANE T raw(int c, int y, int x) const { return pixels[index(c, y, x)]; }
+  PYAUG_LANE Compute<T> operator()(int c, int y, int x) const {
     return static_cast<Compute<T>>(raw(c, y, x));
   }
-  PYAUG_HD int64_t area() const { return static_cast<int64_t>(height) * width; }
-  PYAUG_HD int64_t size() const { return area() * channels; }
+  PYAUG_LANE int64_t area() const { return static_cast<int64_t>(height) * width; }
+  PYAUG_LANE int64_t size() const { return area() * channels; }
 };
 
 // Luma weights of ITU-R 601 in 16.16, as Pillow's L.
 constexpr int kLumaR = 19595, kLumaG = 38470, kLumaB = 7471;
 
-PYAUG_HD int luma(const Image<uint8_t>& image, int y, int x) {
+PYAUG_LANE int luma(const Image<uint8_t>& image, int y, int x) {
   if (image.channels == 1) return image.raw(0, y, x);
   return (kLumaR * image.raw(0, y, x) + kLumaG * image.raw(1, y, x) + kLumaB * image.raw(2, y, x) +
           32768) >>
@@ -51,13 +81,13 @@ PYAUG_HD int luma(const Image<uint8_t>& image, int y, int x) {
 
 // The weight of channel c in the luma of a float image; one for a grey image.
 template <class F>
-PYAUG_HD F luma_weight(int channels, int c) {
+PYAUG_LANE F luma_weight(int channels, int c) {
   if (channels == 1) return F(1);
   return F(c == 0 ? kLumaR : c == 1 ? kLumaG : kLumaB) / F(65536);
 }
 
 template <class T>
-PYAUG_HD Compute<T> luma(const Image<T>& image, int y, int x) {
+PYAUG_LANE Compute<T> luma(const Image<T>& image, int y, int x) {
   using F = Compute<T>;
   if (image.channels == 1) return image(0, y, x);
   return luma_weight<F>(3, 0) * image(0, y, x) + luma_weight<F>(3, 1) * image(1, y, x) +
@@ -66,24 +96,24 @@ PYAUG_HD Compute<T> luma(const Image<T>& image, int y, int x) {
 
 // A float pixel in [0, 1] as one of 256 levels; anything else lands on the nearest end.
 template <class F>
-PYAUG_HD int level(F v) {
+PYAUG_LANE int level(F v) {
   const F q = F(255) * v + F(0.5);
   return q > F(0) ? (q < F(255) ? static_cast<int>(q) : 255) : 0;
 }
 
 template <class F>
-PYAUG_HD F clamp_unit(F t) {
+PYAUG_LANE F clamp_unit(F t) {
   return t < F(0) ? F(0) : t > F(1) ? F(1) : t;
 }
 
 // Truncation to 0..255, NaN to 0.
 template <class F>
-PYAUG_HD uint8_t clip_byte(F t) {
+PYAUG_LANE uint8_t clip_byte(F t) {
   return t > F(0) ? (t < F(255) ? static_cast<uint8_t>(t) : uint8_t{255}) : uint8_t{0};
 }
 
 // Pillow's Image.blend: float32, from d at f = 0 to v at f = 1 and beyond.
-PYAUG_HD uint8_t blend(int d, int v, float f) {
+PYAUG_LANE uint8_t blend(int d, int v, float f) {
   if (f == 0.0f) return static_cast<uint8_t>(d);
   if (f == 1.0f) return static_cast<uint8_t>(v);
   return clip_byte(static_cast<float>(d) + f * static_cast<float>(v - d));

@@ -9,7 +9,7 @@ struct Words {
   uint32_t word[4];
 };
 
-PYAUG_HD Words philox(uint64_t key, Words counter) {
+PYAUG_LANE Words philox(uint64_t key, Words counter) {
   uint32_t key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
   uint32_t* c = counter.word;
   for (int round = 0; round < 10; ++round) {
@@ -28,7 +28,7 @@ PYAUG_HD Words philox(uint64_t key, Words counter) {
 }
 
 // 24 bits: every value is a float32 in [0, 1).
-PYAUG_HD float unit_float(uint32_t word) {
+PYAUG_LANE float unit_float(uint32_t word) {
   return static_cast<float>(word >> 8) * (1.0f / 16777216.0f);
 }
 

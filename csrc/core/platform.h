@@ -4,12 +4,12 @@
 #include <cmath>
 #include <cstdint>
 
-// One source, compiled twice: for the host by cpu.cpp, for the device by cuda.cu.
+// What a team's lanes run: on the host in cpu.cpp, on the device (and nowhere else) in cuda.cu.
 #ifdef __CUDACC__
-#define PYAUG_HD __device__ inline
+#define PYAUG_LANE __device__ inline
 #define PYAUG_BOTH __host__ __device__ inline  // for launchers too
 #else
-#define PYAUG_HD inline
+#define PYAUG_LANE inline
 #define PYAUG_BOTH inline
 #endif
 

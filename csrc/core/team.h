@@ -13,6 +13,7 @@ constexpr int kHistogramBins = kMaxChannels * 256;
 class SerialTeam {
  public:
   int lane() const { return 0; }
+  int size() const { return 1; }
   void sync() const {}
   template <class T>
   T sum(T value) const {
@@ -56,6 +57,7 @@ class BlockTeam {
   __device__ explicit BlockTeam(Shared& shared) : shared_(shared) {}
 
   __device__ int lane() const { return static_cast<int>(threadIdx.x); }
+  __device__ int size() const { return static_cast<int>(blockDim.x); }
   __device__ void sync() const { __syncthreads(); }
   template <class T>
   __device__ T sum(T value) const {
@@ -72,22 +74,16 @@ class BlockTeam {
   __device__ uint32_t* histogram() { return shared_.histogram; }
   __device__ void clear_histogram() {
     sync();
-    for (int i = lane(); i < kHistogramBins; i += blockDim.x) shared_.histogram[i] = 0;
+    for (int i = lane(); i < kHistogramBins; i += size()) shared_.histogram[i] = 0;
     sync();
   }
   __device__ void count(int bin) { atomicAdd(&shared_.histogram[bin], 1u); }
 
   template <class T, class Body>
   __device__ void each_pixel(const Image<T>& image, Body body) const {
-    Position at;
-    const int64_t size = image.size();
-    for (int64_t i = lane(); i < size; i += blockDim.x) {
-      const int64_t row = i / image.width;
-      at.x = static_cast<int>(i - row * image.width);
-      at.c = static_cast<int>(row / image.height);
-      at.y = static_cast<int>(row - static_cast<int64_t>(at.c) * image.height);
-      body(at);
-    }
+    const Stride stride(size(), image.width);
+    Position at = stride.start(lane(), image.width, image.height);
+    for (; at.c < image.channels; stride.advance(at, image.width, image.height)) body(at);
   }
 
  private:
@@ -98,7 +94,7 @@ class BlockTeam {
     for (int offset = 16; offset > 0; offset /= 2)
       value = combine(value, __shfl_xor_sync(0xffffffffu, value, offset));
     T* partial = reinterpret_cast<T*>(shared_.partial);
-    const int warps = static_cast<int>(blockDim.x) / 32;
+    const int warps = size() / 32;
     sync();
     if (lane() % 32 == 0) partial[lane() / 32] = value;
     sync();

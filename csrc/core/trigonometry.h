@@ -15,24 +15,24 @@ struct DoubleDouble {
   double high, low;
 };
 
-PYAUG_HD DoubleDouble two_sum(double a, double b) {
+PYAUG_LANE DoubleDouble two_sum(double a, double b) {
   const double s = a + b;
   const double t = s - a;
   return {s, (a - (s - t)) + (b - t)};
 }
 
-PYAUG_HD DoubleDouble add(DoubleDouble a, DoubleDouble b) {
+PYAUG_LANE DoubleDouble add(DoubleDouble a, DoubleDouble b) {
   const DoubleDouble s = two_sum(a.high, b.high);
   return two_sum(s.high, s.low + a.low + b.low);
 }
 
-PYAUG_HD DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
+PYAUG_LANE DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
   const double p = a.high * b.high;
   const double error = fma(a.high, b.high, -p) + (a.high * b.low + a.low * b.high);
   return two_sum(p, error);
 }
 
-PYAUG_HD DoubleDouble divide(DoubleDouble a, double n) {
+PYAUG_LANE DoubleDouble divide(DoubleDouble a, double n) {
   const double q = a.high / n;
   return two_sum(q, (fma(-q, n, a.high) + a.low) / n);
 }
@@ -42,7 +42,7 @@ struct SineCosine {
 };
 
 // For |angle| <= 2 pi, in radians.
-PYAUG_HD SineCosine sine_cosine(double angle) {
+PYAUG_LANE SineCosine sine_cosine(double angle) {
   constexpr DoubleDouble half_pi{1.5707963267948966, 6.123233995736766e-17};
   const double quarter = rint(angle / half_pi.high);
   const DoubleDouble turns = multiply({quarter, 0.0}, half_pi);
@@ -64,7 +64,7 @@ PYAUG_HD SineCosine sine_cosine(double angle) {
 }
 
 // Python's round(x, 15) for |x| <= 1: the nearest multiple of 1e-15, by the exact product.
-PYAUG_HD double round_15(double x) {
+PYAUG_LANE double round_15(double x) {
   const double scaled = x * 1e15;
   const double error = fma(x, 1e15, -scaled);
   double whole = rint(scaled);
@@ -75,7 +75,7 @@ PYAUG_HD double round_15(double x) {
 }
 
 // exp for |t| < 0.3, by Taylor's series: sums and products alone, so that devices agree.
-PYAUG_HD double exp_small(double t) {
+PYAUG_LANE double exp_small(double t) {
   double e = 1.0;
   for (int n = 16; n >= 1; --n) e = 1.0 + e * t / n;
   return e;

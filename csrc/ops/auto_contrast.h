@@ -11,12 +11,13 @@ struct AutoContrast : PointOperation<AutoContrast>, NoSlope, UnitGain {
       .image_gradient = Gradient::straight_through,
   };
   struct Parameters {
-    double scale[kMaxChannels];
-    double offset[kMaxChannels];  // uint8: added after the scale; float: the smallest value
+    // uint8: scale v, then add the offset, as Pillow's table. float: (v - offset) / scale, the
+    // offset the smallest value and the scale the range, so that the largest becomes 1 exactly.
+    double scale[kMaxChannels], offset[kMaxChannels];
   };
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
     for (int c = 0; c < image.channels; ++c) {
       const Image<T> plane{image.pixels + c * image.area(), 1, image.height, image.width};
       double low = plane(0, 0, 0), high = low;
@@ -28,17 +29,19 @@ struct AutoContrast : PointOperation<AutoContrast>, NoSlope, UnitGain {
       low = team.smallest(low);
       high = team.largest(high);
       if (team.lane() != 0) continue;
+      using F = Compute<T>;
       const bool flat = !(high > low);
-      p.scale[c] = flat ? 1.0 : (is_exact<T> ? 255.0 : 1.0) / (high - low);
+      const double range = is_exact<T> ? 255.0 / (high - low) : F(high) - F(low);
+      p.scale[c] = flat ? 1.0 : range;
       p.offset[c] = flat ? 0.0 : is_exact<T> ? -low * p.scale[c] : low;
     }
   }
-  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters& p, int c) {
+  PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters& p, int c) {
     return clip_byte(v * p.scale[c] + p.offset[c]);
   }
   template <class F>
-  PYAUG_HD static F value_point(F v, const Parameters& p, int c) {
-    return (v - F(p.offset[c])) * F(p.scale[c]);
+  PYAUG_LANE static F value_point(F v, const Parameters& p, int c) {
+    return (v - F(p.offset[c])) / F(p.scale[c]);
   }
 };
 

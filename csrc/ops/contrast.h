@@ -10,8 +10,8 @@ struct Contrast : Enhancer<Contrast> {
 
   // The mean luma: of whole numbers and rounded on uint8, unrounded on floats.
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
-                               Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
+                                 Parameters& p) {
     Image<T> plane = image;  // one channel's positions: luma reads all channels itself
     plane.channels = 1;
     double mean;
@@ -28,16 +28,16 @@ struct Contrast : Enhancer<Contrast> {
     }
     if (team.lane() == 0) p = {step.magnitude, mean};
   }
-  PYAUG_HD static int degenerate_exact(const Image<uint8_t>&, const Parameters& p, Position&) {
+  PYAUG_LANE static int degenerate_exact(const Image<uint8_t>&, const Parameters& p, Position&) {
     return static_cast<int>(p.mean);
   }
   template <class T>
-  PYAUG_HD static Compute<T> degenerate(const Image<T>&, const Parameters& p, Position&) {
+  PYAUG_LANE static Compute<T> degenerate(const Image<T>&, const Parameters& p, Position&) {
     return Compute<T>(p.mean);
   }
   template <class T>
-  PYAUG_HD static Compute<T> degenerate_adjoint(const Image<T>& image, const Image<Compute<T>>&,
-                                                double total, Position& at) {
+  PYAUG_LANE static Compute<T> degenerate_adjoint(const Image<T>& image, const Image<Compute<T>>&,
+                                                  double total, Position& at) {
     return luma_weight<Compute<T>>(image.channels, at.c) *
            Compute<T>(total / static_cast<double>(image.area()));
   }

@@ -16,10 +16,11 @@ struct Crop : Rearrange<Crop> {
       .noise = 2,
   };
 
-  PYAUG_HD static Rearrangement place(double magnitude, const float* noise, int width, int height) {
+  PYAUG_LANE static Rearrangement place(double magnitude, const float* noise, int width,
+                                        int height) {
     return {1, 0, shift(magnitude, noise[0], width), 0, 1, shift(magnitude, noise[1], height), {}};
   }
-  PYAUG_HD static int shift(double magnitude, float noise, int size) {
+  PYAUG_LANE static int shift(double magnitude, float noise, int size) {
     const double padding = floor(magnitude * size + 0.5);
     if (!(padding > 0)) return 0;
     const double offset = floor(noise * (2 * padding + 1)) - padding;

@@ -23,8 +23,8 @@ struct Cutout : NoSlope {
   };
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
-                               Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
+                                 Parameters& p) {
     if (team.lane() != 0) return;
     const int shorter = image.width < image.height ? image.width : image.height;
     const double side = floor(step.magnitude * shorter + 0.5);
@@ -36,19 +36,19 @@ struct Cutout : NoSlope {
     p.y1 = p.y0 + q;
     for (int c = 0; c < image.channels; ++c) p.fill[c] = step.fill[c];
   }
-  PYAUG_HD static bool cut(const Parameters& p, const Position& at) {
+  PYAUG_LANE static bool cut(const Parameters& p, const Position& at) {
     return at.x >= p.x0 && at.x < p.x1 && at.y >= p.y0 && at.y < p.y1;
   }
-  PYAUG_HD static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
     return cut(p, at) ? clip_byte(p.fill[at.c]) : image.raw(at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
     return cut(p, at) ? Compute<T>(p.fill[at.c]) : image(at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>&, const Parameters& p,
-                                     const Image<Compute<T>>& g, double, Position& at) {
+  PYAUG_LANE static Compute<T> adjoint(const Image<T>&, const Parameters& p,
+                                       const Image<Compute<T>>& g, double, Position& at) {
     return cut(p, at) ? Compute<T>(0) : g(at.c, at.y, at.x);
   }
 };

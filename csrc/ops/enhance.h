@@ -27,25 +27,25 @@ struct Enhancer {
   };
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
     if (team.lane() == 0) p.factor = step.magnitude;
   }
-  PYAUG_HD static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
     return blend(Self::degenerate_exact(image, p, at), image.raw(at.c, at.y, at.x),
                  static_cast<float>(p.factor));
   }
   template <class T>
-  PYAUG_HD static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
     const Compute<T> d = Self::degenerate(image, p, at);
     return d + Compute<T>(p.factor) * (image(at.c, at.y, at.x) - d);
   }
   template <class T>
-  PYAUG_HD static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
     return image(at.c, at.y, at.x) - Self::degenerate(image, p, at);
   }
   template <class T>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>& image, const Parameters& p,
-                                     const Image<Compute<T>>& g, double total, Position& at) {
+  PYAUG_LANE static Compute<T> adjoint(const Image<T>& image, const Parameters& p,
+                                       const Image<Compute<T>>& g, double total, Position& at) {
     const Compute<T> f = Compute<T>(p.factor);
     return f * g(at.c, at.y, at.x) +
            (Compute<T>(1) - f) * Self::degenerate_adjoint(image, g, total, at);

@@ -15,7 +15,7 @@ struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
   };
 
   template <class T>
-  PYAUG_HD static int bin(const Image<T>& image, const Position& at) {
+  PYAUG_LANE static int bin(const Image<T>& image, const Position& at) {
     if constexpr (is_exact<T>)
       return image.raw(at.c, at.y, at.x);
     else
@@ -23,16 +23,15 @@ struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
   }
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
     team.clear_histogram();
     team.each_pixel(image, [&](Position& at) { team.count(256 * at.c + bin(image, at)); });
     team.sync();
-    if (team.lane() != 0) return;
-    for (int c = 0; c < image.channels; ++c)
+    for (int c = team.lane(); c < image.channels; c += team.size())
       tabulate(team.histogram() + 256 * c, image.area(), p.table[c]);
   }
   // Pillow's table: an exclusive running sum, in steps of 1/255 of the image.
-  PYAUG_HD static void tabulate(const uint32_t* histogram, int64_t area, uint8_t* table) {
+  PYAUG_LANE static void tabulate(const uint32_t* histogram, int64_t area, uint8_t* table) {
     int used = 0, last = 0;
     for (int i = 0; i < 256; ++i)
       if (histogram[i] != 0) {
@@ -47,11 +46,11 @@ struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
       sum += histogram[i];
     }
   }
-  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters& p, int c) {
+  PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters& p, int c) {
     return p.table[c][v];
   }
   template <class F>
-  PYAUG_HD static F value_point(F v, const Parameters& p, int c) {
+  PYAUG_LANE static F value_point(F v, const Parameters& p, int c) {
     return F(p.table[c][level(v)]) / F(255);
   }
 };

@@ -7,7 +7,7 @@ namespace pyaug {
 struct FlipX : Rearrange<FlipX> {
   static constexpr OperationInfo info{.name = "flip_x", .summary = "Mirrors left and right."};
 
-  PYAUG_HD static Rearrangement place(double, const float*, int width, int) {
+  PYAUG_LANE static Rearrangement place(double, const float*, int width, int) {
     return {-1, 0, width - 1, 0, 1, 0, {}};
   }
 };

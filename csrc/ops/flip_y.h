@@ -7,7 +7,7 @@ namespace pyaug {
 struct FlipY : Rearrange<FlipY> {
   static constexpr OperationInfo info{.name = "flip_y", .summary = "Mirrors top and bottom."};
 
-  PYAUG_HD static Rearrangement place(double, const float*, int, int height) {
+  PYAUG_LANE static Rearrangement place(double, const float*, int, int height) {
     return {1, 0, 0, 0, -1, height - 1, {}};
   }
 };

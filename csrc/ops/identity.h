@@ -7,9 +7,9 @@ namespace pyaug {
 struct Identity : PointOperation<Identity>, NoPreparation, NoSlope, UnitGain {
   static constexpr OperationInfo info{.name = "identity", .summary = "The image itself."};
 
-  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters&, int) { return v; }
+  PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters&, int) { return v; }
   template <class F>
-  PYAUG_HD static F value_point(F v, const Parameters&, int) {
+  PYAUG_LANE static F value_point(F v, const Parameters&, int) {
     return v;
   }
 };

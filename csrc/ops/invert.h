@@ -7,13 +7,13 @@ namespace pyaug {
 struct Invert : PointOperation<Invert>, NoPreparation, NoSlope {
   static constexpr OperationInfo info{.name = "invert", .summary = "The negative: white minus v."};
 
-  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters&, int) { return 255 - v; }
+  PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters&, int) { return 255 - v; }
   template <class F>
-  PYAUG_HD static F value_point(F v, const Parameters&, int) {
+  PYAUG_LANE static F value_point(F v, const Parameters&, int) {
     return F(1) - v;
   }
   template <class F>
-  PYAUG_HD static F gain_point(F, const Parameters&, int) {
+  PYAUG_LANE static F gain_point(F, const Parameters&, int) {
     return F(-1);
   }
 };

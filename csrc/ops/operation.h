@@ -1,13 +1,12 @@
 // What an operation is: a row of facts, and five functions of one image.
 //
-//   prepare   what all pixels share (a matrix, a statistic, a table), computed by the whole team
-//   exact     one output byte: Pillow's rule
-//   value     one output pixel t of a float image, before the clamp to [0, 1]
-//   slope     dt / d magnitude at that pixel
-//   adjoint   what one input pixel receives, given g = d loss / dt of every output pixel (zero
-//   where
-//             the clamp stopped it) and the sum of g over the image. A gather, never a scatter:
-//             no atomics, so the same bits every time.
+// - prepare: what all pixels share (a matrix, a statistic, a table), computed by the whole team.
+// - exact: one output byte, Pillow's rule.
+// - value: one output pixel t of a float image, before the clamp to [0, 1].
+// - slope: dt / d magnitude at that pixel.
+// - adjoint: what one input pixel receives, given g = d loss / dt of every output pixel (zero where
+//   the clamp stopped it) and the sum of g over the image. A gather, never a scatter: no atomics,
+//   so the same bits every time.
 #pragma once
 
 #include "../core/affine.h"
@@ -61,7 +60,7 @@ struct NoParameters {};
 // An operation without a gradient to its magnitude.
 struct NoSlope {
   template <class T, class P>
-  PYAUG_HD static Compute<T> slope(const Image<T>&, const P&, Position&) {
+  PYAUG_LANE static Compute<T> slope(const Image<T>&, const P&, Position&) {
     return Compute<T>(0);
   }
 };
@@ -70,7 +69,7 @@ struct NoSlope {
 struct NoPreparation {
   using Parameters = NoParameters;
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team&, const Image<T>&, const Step<T>&, Parameters&) {}
+  PYAUG_LANE static void prepare(Team&, const Image<T>&, const Step<T>&, Parameters&) {}
 };
 
 // An output pixel that depends on the same input pixel alone. `Self` gives, of one value v,
@@ -78,16 +77,16 @@ struct NoPreparation {
 template <class Self>
 struct PointOperation {
   template <class P>
-  PYAUG_HD static uint8_t exact(const Image<uint8_t>& image, const P& p, Position& at) {
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const P& p, Position& at) {
     return Self::exact_point(image.raw(at.c, at.y, at.x), p, at.c);
   }
   template <class T, class P>
-  PYAUG_HD static Compute<T> value(const Image<T>& image, const P& p, Position& at) {
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const P& p, Position& at) {
     return Self::value_point(image(at.c, at.y, at.x), p, at.c);
   }
   template <class T, class P>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>& image, const P& p, const Image<Compute<T>>& g,
-                                     double, Position& at) {
+  PYAUG_LANE static Compute<T> adjoint(const Image<T>& image, const P& p,
+                                       const Image<Compute<T>>& g, double, Position& at) {
     return g(at.c, at.y, at.x) * Self::gain_point(image(at.c, at.y, at.x), p, at.c);
   }
 };
@@ -95,7 +94,7 @@ struct PointOperation {
 // Straight-through to the image: dt / dv = 1.
 struct UnitGain {
   template <class F, class P>
-  PYAUG_HD static F gain_point(F, const P&, int) {
+  PYAUG_LANE static F gain_point(F, const P&, int) {
     return F(1);
   }
 };

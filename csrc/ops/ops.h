@@ -44,13 +44,13 @@ struct OperationList {
   // Calls run<Op>() for the operation with this code; for the first, the identity, if there is
   // none.
   template <class Run>
-  PYAUG_HD static void visit(int code, const Run& run) {
+  PYAUG_LANE static void visit(int code, const Run& run) {
     visit_from<0, Ops...>(code, run);
   }
 
  private:
   template <int place, class Op, class... Rest, class Run>
-  PYAUG_HD static void visit_from(int code, const Run& run) {
+  PYAUG_LANE static void visit_from(int code, const Run& run) {
     if (code == place) return run.template operator()<Op>();
     if constexpr (sizeof...(Rest) > 0)
       visit_from<place + 1, Rest...>(code, run);

@@ -21,16 +21,16 @@ struct Posterize : PointOperation<Posterize>, NoSlope, UnitGain {
   };
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
     if (team.lane() != 0) return;
     const double bits = ceil(step.magnitude);
     p.mask = bits > 0 ? (bits < 8 ? 256 - (1 << (8 - static_cast<int>(bits))) : 255) : 0;
   }
-  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
+  PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
     return static_cast<uint8_t>(v & p.mask);
   }
   template <class F>
-  PYAUG_HD static F value_point(F v, const Parameters& p, int) {
+  PYAUG_LANE static F value_point(F v, const Parameters& p, int) {
     return F(level(v) & p.mask) / F(255);
   }
 };

@@ -11,33 +11,33 @@ struct Rearrangement {
   double fill[kMaxChannels];
 };
 
-// `Self` gives place(step, width, height) without the fill.
+// `Self` gives place(magnitude, noise, width, height), without the fill.
 template <class Self>
 struct Rearrange : NoSlope {
   using Parameters = Rearrangement;
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
-                               Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
+                                 Parameters& p) {
     if (team.lane() != 0) return;
     p = Self::place(step.magnitude, step.noise, image.width, image.height);
     for (int c = 0; c < image.channels; ++c) p.fill[c] = step.fill[c];
   }
   template <class T>
-  PYAUG_HD static bool inside(const Image<T>& image, int x, int y) {
+  PYAUG_LANE static bool inside(const Image<T>& image, int x, int y) {
     return x >= 0 && x < image.width && y >= 0 && y < image.height;
   }
-  PYAUG_HD static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
     return clip_byte(value(image, p, at));
   }
   template <class T>
-  PYAUG_HD static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
     const int x = p.a * at.x + p.b * at.y + p.c, y = p.d * at.x + p.e * at.y + p.f;
     return inside(image, x, y) ? image(at.c, y, x) : Compute<T>(p.fill[at.c]);
   }
   template <class T>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>&, const Parameters& p,
-                                     const Image<Compute<T>>& g, double, Position& at) {
+  PYAUG_LANE static Compute<T> adjoint(const Image<T>&, const Parameters& p,
+                                       const Image<Compute<T>>& g, double, Position& at) {
     const int u = at.x - p.c, v = at.y - p.f;
     const int x = p.a * u + p.d * v, y = p.b * u + p.e * v;
     return inside(g, x, y) ? g(at.c, y, x) : Compute<T>(0);

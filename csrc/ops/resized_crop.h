@@ -18,8 +18,8 @@ struct ResizedCrop : Warp<ResizedCrop> {
   };
   static constexpr bool always_bilinear = true;
 
-  PYAUG_HD static void place(double magnitude, const float* noise, int width, int height,
-                             Matrix& matrix, Matrix&) {
+  PYAUG_LANE static void place(double magnitude, const float* noise, int width, int height,
+                               Matrix& matrix, Matrix&) {
     constexpr double log_aspect = 0.28768207245178096;  // log(4 / 3)
     const double area = magnitude + noise[0] * (1 - magnitude);
     const double aspect = exp_small((2.0 * noise[1] - 1) * log_aspect);
@@ -28,7 +28,7 @@ struct ResizedCrop : Warp<ResizedCrop> {
   }
   // The window's place is drawn, not learned.
   template <class T>
-  PYAUG_HD static Compute<T> slope(const Image<T>&, const Parameters&, Position&) {
+  PYAUG_LANE static Compute<T> slope(const Image<T>&, const Parameters&, Position&) {
     return Compute<T>(0);
   }
 };

@@ -9,8 +9,8 @@ struct Rotate : Warp<Rotate> {
   static constexpr OperationInfo info =
       warp("rotate", "Turns anticlockwise about the centre.", Unit::degrees, -360, 360);
 
-  PYAUG_HD static void place(double magnitude, const float*, int width, int height, Matrix& matrix,
-                             Matrix& slope) {
+  PYAUG_LANE static void place(double magnitude, const float*, int width, int height,
+                               Matrix& matrix, Matrix& slope) {
     const double to_radians = kPi / 180;
     double degrees = fmod(magnitude, 360.0);  // Python's %: never negative
     if (degrees < 0) degrees += 360.0;

@@ -9,7 +9,7 @@ struct Rotate90 : Rearrange<Rotate90> {
                                       .summary = "A quarter turn anticlockwise of a square image.",
                                       .square = true};
 
-  PYAUG_HD static Rearrangement place(double, const float*, int width, int) {
+  PYAUG_LANE static Rearrangement place(double, const float*, int width, int) {
     return {0, -1, width - 1, 1, 0, 0, {}};
   }
 };

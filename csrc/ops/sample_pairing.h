@@ -22,28 +22,28 @@ struct SamplePairing {
   };
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
     if (team.lane() == 0) p = {step.magnitude, step.partner};
   }
   template <class T>
-  PYAUG_HD static Image<T> partner(const Image<T>& image, const Parameters& p) {
+  PYAUG_LANE static Image<T> partner(const Image<T>& image, const Parameters& p) {
     return {static_cast<const T*>(p.partner), image.channels, image.height, image.width};
   }
-  PYAUG_HD static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
     return blend(image.raw(at.c, at.y, at.x), partner(image, p).raw(at.c, at.y, at.x),
                  static_cast<float>(p.weight));
   }
   template <class T>
-  PYAUG_HD static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
     return partner(image, p)(at.c, at.y, at.x) - image(at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
     return image(at.c, at.y, at.x) + Compute<T>(p.weight) * slope(image, p, at);
   }
   template <class T>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>&, const Parameters& p,
-                                     const Image<Compute<T>>& g, double, Position& at) {
+  PYAUG_LANE static Compute<T> adjoint(const Image<T>&, const Parameters& p,
+                                       const Image<Compute<T>>& g, double, Position& at) {
     return Compute<T>(1 - p.weight) * g(at.c, at.y, at.x);
   }
 };

@@ -9,17 +9,17 @@ struct Sharpness : Enhancer<Sharpness> {
   static constexpr OperationInfo info =
       enhancer("sharpness", "Blends with the smoothed image: 0 smooth, 1 the image, 2 sharpened.");
 
-  PYAUG_HD static int degenerate_exact(const Image<uint8_t>& image, const Parameters&,
-                                       Position& at) {
+  PYAUG_LANE static int degenerate_exact(const Image<uint8_t>& image, const Parameters&,
+                                         Position& at) {
     return Filter<SmoothStencil>::exact(image, at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> degenerate(const Image<T>& image, const Parameters&, Position& at) {
+  PYAUG_LANE static Compute<T> degenerate(const Image<T>& image, const Parameters&, Position& at) {
     return Filter<SmoothStencil>::value(image, at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> degenerate_adjoint(const Image<T>&, const Image<Compute<T>>& g, double,
-                                                Position& at) {
+  PYAUG_LANE static Compute<T> degenerate_adjoint(const Image<T>&, const Image<Compute<T>>& g,
+                                                  double, Position& at) {
     return Filter<SmoothStencil>::adjoint(g, at.c, at.y, at.x);
   }
 };

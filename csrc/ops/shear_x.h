@@ -8,8 +8,8 @@ struct ShearX : Warp<ShearX> {
   static constexpr OperationInfo info =
       warp("shear_x", "Shears along x about the origin.", Unit::tangent, -10, 10);
 
-  PYAUG_HD static void place(double magnitude, const float*, int, int, Matrix& matrix,
-                             Matrix& slope) {
+  PYAUG_LANE static void place(double magnitude, const float*, int, int, Matrix& matrix,
+                               Matrix& slope) {
     matrix.b = magnitude;
     slope.b = 1;
   }

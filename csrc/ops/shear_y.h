@@ -8,8 +8,8 @@ struct ShearY : Warp<ShearY> {
   static constexpr OperationInfo info =
       warp("shear_y", "Shears along y about the origin.", Unit::tangent, -10, 10);
 
-  PYAUG_HD static void place(double magnitude, const float*, int, int, Matrix& matrix,
-                             Matrix& slope) {
+  PYAUG_LANE static void place(double magnitude, const float*, int, int, Matrix& matrix,
+                               Matrix& slope) {
     matrix.d = magnitude;
     slope.d = 1;
   }

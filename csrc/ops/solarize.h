@@ -20,18 +20,18 @@ struct Solarize : PointOperation<Solarize>, NoSlope {
   };
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
     if (team.lane() == 0) p.threshold = step.magnitude;
   }
-  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
+  PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
     return v < p.threshold ? v : 255 - v;
   }
   template <class F>
-  PYAUG_HD static F value_point(F v, const Parameters& p, int) {
+  PYAUG_LANE static F value_point(F v, const Parameters& p, int) {
     return v < F(p.threshold / 255) ? v : F(1) - v;
   }
   template <class F>
-  PYAUG_HD static F gain_point(F v, const Parameters& p, int) {
+  PYAUG_LANE static F gain_point(F v, const Parameters& p, int) {
     return v < F(p.threshold / 255) ? F(1) : F(-1);
   }
 };

@@ -19,22 +19,22 @@ struct SolarizeAdd : PointOperation<SolarizeAdd> {
   };
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
     if (team.lane() == 0) p.addend = step.magnitude;
   }
-  PYAUG_HD static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
+  PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
     return v < 128 ? clip_byte(v + p.addend) : v;
   }
   template <class F>
-  PYAUG_HD static F value_point(F v, const Parameters& p, int) {
+  PYAUG_LANE static F value_point(F v, const Parameters& p, int) {
     return v < F(128.0 / 255) ? v + F(p.addend / 255) : v;
   }
   template <class F>
-  PYAUG_HD static F gain_point(F, const Parameters&, int) {
+  PYAUG_LANE static F gain_point(F, const Parameters&, int) {
     return F(1);
   }
   template <class T>
-  PYAUG_HD static Compute<T> slope(const Image<T>& image, const Parameters&, Position& at) {
+  PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters&, Position& at) {
     using F = Compute<T>;
     return image(at.c, at.y, at.x) < F(128.0 / 255) ? F(1.0 / 255) : F(0);
   }

@@ -9,13 +9,13 @@ namespace pyaug {
 // 3x3: ones around a five. The sum is 13.
 struct SmoothStencil {
   static constexpr int radius = 1, sum = 13;
-  PYAUG_HD static int weight(int dy, int dx) { return dy == 0 && dx == 0 ? 5 : 1; }
+  PYAUG_LANE static int weight(int dy, int dx) { return dy == 0 && dx == 0 ? 5 : 1; }
 };
 
 // 5x5: the sixteen outer pixels.
 struct BlurStencil {
   static constexpr int radius = 2, sum = 16;
-  PYAUG_HD static int weight(int dy, int dx) {
+  PYAUG_LANE static int weight(int dy, int dx) {
     return dy == -2 || dy == 2 || dx == -2 || dx == 2 ? 1 : 0;
   }
 };
@@ -25,13 +25,13 @@ struct Filter {
   static constexpr int radius = Stencil::radius;
 
   template <class T>
-  PYAUG_HD static bool interior(const Image<T>& image, int y, int x) {
+  PYAUG_LANE static bool interior(const Image<T>& image, int y, int x) {
     return y >= radius && y < image.height - radius && x >= radius && x < image.width - radius;
   }
 
   // Sum of weight * pixel; the pixels must lie inside.
   template <class A, class T>
-  PYAUG_HD static A weighted(const Image<T>& image, int c, int y, int x) {
+  PYAUG_LANE static A weighted(const Image<T>& image, int c, int y, int x) {
     A sum(0);
     for (int dy = -radius; dy <= radius; ++dy)
       for (int dx = -radius; dx <= radius; ++dx)
@@ -40,19 +40,19 @@ struct Filter {
     return sum;
   }
 
-  PYAUG_HD static uint8_t exact(const Image<uint8_t>& image, int c, int y, int x) {
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, int c, int y, int x) {
     if (!interior(image, y, x)) return image.raw(c, y, x);
     return static_cast<uint8_t>((2 * weighted<int>(image, c, y, x) + Stencil::sum) /
                                 (2 * Stencil::sum));
   }
   template <class T>
-  PYAUG_HD static Compute<T> value(const Image<T>& image, int c, int y, int x) {
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, int c, int y, int x) {
     if (!interior(image, y, x)) return image(c, y, x);
     return weighted<Compute<T>>(image, c, y, x) / Compute<T>(Stencil::sum);
   }
   // The stencils are symmetric: an input pixel receives from the interior pixels around it.
   template <class F>
-  PYAUG_HD static F adjoint(const Image<F>& g, int c, int y, int x) {
+  PYAUG_LANE static F adjoint(const Image<F>& g, int c, int y, int x) {
     F sum(0);
     for (int dy = -radius; dy <= radius; ++dy)
       for (int dx = -radius; dx <= radius; ++dx)
@@ -64,16 +64,16 @@ struct Filter {
 
 template <class Stencil>
 struct FilterOperation : NoPreparation, NoSlope {
-  PYAUG_HD static uint8_t exact(const Image<uint8_t>& image, const Parameters&, Position& at) {
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters&, Position& at) {
     return Filter<Stencil>::exact(image, at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> value(const Image<T>& image, const Parameters&, Position& at) {
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters&, Position& at) {
     return Filter<Stencil>::value(image, at.c, at.y, at.x);
   }
   template <class T>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>&, const Parameters&, const Image<Compute<T>>& g,
-                                     double, Position& at) {
+  PYAUG_LANE static Compute<T> adjoint(const Image<T>&, const Parameters&,
+                                       const Image<Compute<T>>& g, double, Position& at) {
     return Filter<Stencil>::adjoint(g, at.c, at.y, at.x);
   }
 };

@@ -9,8 +9,8 @@ struct TranslateX : Warp<TranslateX> {
       warp("translate_x", "Moves the content against x by a fraction of the width.", Unit::fraction,
            -1, 1);
 
-  PYAUG_HD static void place(double magnitude, const float*, int width, int, Matrix& matrix,
-                             Matrix& slope) {
+  PYAUG_LANE static void place(double magnitude, const float*, int width, int, Matrix& matrix,
+                               Matrix& slope) {
     matrix.c = magnitude * width;
     slope.c = width;
   }

@@ -9,8 +9,8 @@ struct TranslateY : Warp<TranslateY> {
       warp("translate_y", "Moves the content against y by a fraction of the height.",
            Unit::fraction, -1, 1);
 
-  PYAUG_HD static void place(double magnitude, const float*, int, int height, Matrix& matrix,
-                             Matrix& slope) {
+  PYAUG_LANE static void place(double magnitude, const float*, int, int height, Matrix& matrix,
+                               Matrix& slope) {
     matrix.f = magnitude * height;
     slope.f = height;
   }

@@ -19,7 +19,7 @@ constexpr OperationInfo warp(const char* name, const char* summary, Unit unit, d
           .fills = true};
 }
 
-// `Self` gives place(step, width, height, matrix, slope).
+// `Self` gives place(magnitude, noise, width, height, matrix, slope).
 template <class Self>
 struct Warp {
   struct Parameters {
@@ -29,8 +29,8 @@ struct Warp {
   };
 
   template <class Team, class T>
-  PYAUG_HD static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
-                               Parameters& p) {
+  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
+                                 Parameters& p) {
     if (team.lane() != 0) return;
     Matrix matrix{1, 0, 0, 0, 1, 0}, slope{};
     Self::place(step.magnitude, step.noise, image.width, image.height, matrix, slope);
@@ -41,12 +41,12 @@ struct Warp {
 
   static constexpr bool always_bilinear = false;
 
-  PYAUG_HD static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
     return clip_byte(value(image, p, at));
   }
 
   template <class T>
-  PYAUG_HD static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
     using F = Compute<T>;
     if (p.bilinear) {
       Affine::Bilinear near;
@@ -61,13 +61,13 @@ struct Warp {
     return image(at.c, y, x);
   }
   template <class F>
-  PYAUG_HD static F between(F a, F b, F t) {
+  PYAUG_LANE static F between(F a, F b, F t) {
     return a + (b - a) * t;
   }
 
   // Through the sampling coordinates; nothing for the nearest rule and outside the image.
   template <class T>
-  PYAUG_HD static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
+  PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
     using F = Compute<T>;
     Affine::Bilinear near;
     if (!p.bilinear || !p.affine.bilinear(at.x, at.y, image.width, image.height, near)) return F(0);
@@ -81,8 +81,8 @@ struct Warp {
   }
 
   template <class T>
-  PYAUG_HD static Compute<T> adjoint(const Image<T>& image, const Parameters& p,
-                                     const Image<Compute<T>>& g, double, Position& at) {
+  PYAUG_LANE static Compute<T> adjoint(const Image<T>& image, const Parameters& p,
+                                       const Image<Compute<T>>& g, double, Position& at) {
     using F = Compute<T>;
     const int width = image.width, height = image.height;
     const Affine::Window window = p.affine.window(at.x, at.y, width, height);
@@ -108,7 +108,7 @@ struct Warp {
   }
   // What a pixel gives to the point between two neighbours, which are one pixel at the edge.
   template <class F>
-  PYAUG_HD static F share(int pixel, int first, int second, F t) {
+  PYAUG_LANE static F share(int pixel, int first, int second, F t) {
     return (pixel == first ? F(1) - t : F(0)) + (pixel == second ? t : F(0));
   }
 };
