@@ -5,6 +5,7 @@ chains of operations; a :class:`Program` is what a policy draws for one batch. :
 draws and applies.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from pyaug import ops, policies
@@ -16,6 +17,16 @@ try:
     __version__ = version("pyaug")
 except PackageNotFoundError:  # imported from a source tree
     __version__ = "unknown"
+
+_LATER = ("data", "models", "report", "search", "spaces", "train")
+
+
+def __getattr__(name: str):
+    """Import the parts above the kernels and policies when they are first used."""
+    if name in _LATER:
+        return import_module(f"pyaug.{name}")
+    raise AttributeError(f"module 'pyaug' has no attribute {name!r}")
+
 
 __all__ = [
     "Augment",

@@ -212,7 +212,7 @@ def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, steps)
     whole = faster_aa.search(bundled, TINY)
     script = [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(steps)]
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path})
+    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
     assert killed.returncode == -signal.SIGKILL
     resumed = faster_aa.search(bundled, TINY, run=tmp_path / "run", resume=True)
     assert resumed == whole

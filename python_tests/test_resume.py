@@ -90,6 +90,7 @@ def test_a_killed_process_is_resumed_to_the_same_bits(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script), str(path)],
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())},
         stderr=subprocess.DEVNULL,
+        cwd=path.parent,
     )
     deadline = time.monotonic() + 120
     log = path / "log.jsonl"
