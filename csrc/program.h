@@ -33,13 +33,15 @@ struct RunStep {
 
   template <class Op>
   PYAUG_LANE void operator()() const {
-    const auto& parameters = prepare<Op>(team, memory, image, step);
-    team.each_pixel(image, [&](Position& at) {
-      const int64_t i = image.index(at.c, at.y, at.x);
+    decltype(auto) parameters = team.local(prepare<Op>(team, memory, image, step));
+    const Image<T> source = image;
+    T* const target = out;
+    team.each_pixel(source, [&](Position& at) {
+      const int64_t i = source.index(at.c, at.y, at.x);
       if constexpr (is_exact<T>)
-        out[i] = Op::exact(image, parameters, at);
+        target[i] = Op::exact(source, parameters, at);
       else
-        out[i] = static_cast<T>(clamp_unit(Op::value(image, parameters, at)));
+        target[i] = static_cast<T>(clamp_unit(Op::value(source, parameters, at)));
     });
   }
 };

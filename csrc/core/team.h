@@ -27,6 +27,11 @@ class SerialTeam {
   T largest(T value) const {
     return value;
   }
+  // Parameters for a loop over pixels. A copy, as a store to bytes may alias anything else.
+  template <class P>
+  P local(const P& parameters) const {
+    return parameters;
+  }
   uint32_t* histogram() { return histogram_; }
   void clear_histogram() {
     for (uint32_t& bin : histogram_) bin = 0;
@@ -70,6 +75,11 @@ class BlockTeam {
   template <class T>
   __device__ T largest(T value) const {
     return reduce(value, [](T a, T b) { return a < b ? b : a; });
+  }
+  // In shared memory, where all lanes read them.
+  template <class P>
+  __device__ const P& local(const P& parameters) const {
+    return parameters;
   }
   __device__ uint32_t* histogram() { return shared_.histogram; }
   __device__ void clear_histogram() {

@@ -16,14 +16,18 @@ struct SolarizeAdd : PointOperation<SolarizeAdd> {
   };
   struct Parameters {
     double addend;
+    int whole;  // what truncation leaves of it beside a whole number
   };
 
   template <class Team, class T>
   PYAUG_LANE static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
-    if (team.lane() == 0) p.addend = step.magnitude;
+    if (team.lane() != 0) return;
+    p.addend = step.magnitude;
+    p.whole = static_cast<int>(fmax(-256.0, fmin(floor(step.magnitude), 256.0)));
   }
   PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
-    return v < 128 ? clip_byte(v + p.addend) : v;
+    const int sum = v + p.whole;
+    return static_cast<uint8_t>(v >= 128 ? v : sum < 0 ? 0 : sum < 255 ? sum : 255);
   }
   template <class F>
   PYAUG_LANE static F value_point(F v, const Parameters& p, int) {
