@@ -36,13 +36,28 @@ struct RunStep {
     decltype(auto) parameters = team.local(prepare<Op>(team, memory, image, step));
     const Image<T> source = image;
     T* const target = out;
-    team.each_pixel(source, [&](Position& at) {
-      const int64_t i = source.index(at.c, at.y, at.x);
-      if constexpr (is_exact<T>)
-        target[i] = Op::exact(source, parameters, at);
-      else
-        target[i] = static_cast<T>(clamp_unit(Op::value(source, parameters, at)));
-    });
+    if constexpr (requires { typename Op::Place; }) {
+      Image<T> plane = source;
+      plane.channels = 1;
+      team.each_pixel(plane, [&](Position& at) {
+        const auto place = Op::locate(source, parameters, at);
+        for (int c = 0; c < source.channels; ++c)
+          target[source.index(c, at.y, at.x)] = result<Op>(source, parameters, place, c);
+      });
+    } else {
+      team.each_pixel(source, [&](Position& at) {
+        target[source.index(at.c, at.y, at.x)] = result<Op>(source, parameters, at);
+      });
+    }
+  }
+
+  template <class Op, class... Where>
+  PYAUG_LANE static T result(const Image<T>& source, const typename Op::Parameters& parameters,
+                             Where&&... where) {
+    if constexpr (is_exact<T>)
+      return Op::exact(source, parameters, where...);
+    else
+      return static_cast<T>(clamp_unit(Op::value(source, parameters, where...)));
   }
 };
 

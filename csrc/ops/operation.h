@@ -7,6 +7,8 @@
 // - adjoint: what one input pixel receives, given g = d loss / dt of every output pixel (zero where
 //   the clamp stopped it) and the sum of g over the image. A gather, never a scatter: no atomics,
 //   so the same bits every time.
+//
+// Geometry also has a Place, found by locate once for all channels of an output pixel.
 #pragma once
 
 #include "../core/affine.h"

@@ -41,24 +41,40 @@ struct Warp {
 
   static constexpr bool always_bilinear = false;
 
-  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
-    return clip_byte(value(image, p, at));
+  // Where an output pixel comes from: the same for all channels, so found once for them.
+  struct Place {
+    bool inside;
+    Affine::Bilinear near;  // the nearest rule: x0, y0 alone
+  };
+  template <class T>
+  PYAUG_LANE static Place locate(const Image<T>& image, const Parameters& p, Position& at) {
+    Place place;
+    place.inside =
+        p.bilinear ? p.affine.bilinear(at.x, at.y, image.width, image.height, place.near)
+                   : p.affine.nearest(at, image.width, image.height, place.near.x0, place.near.y0);
+    return place;
   }
 
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p,
+                                  const Place& place, int c) {
+    if (p.bilinear || !place.inside) return clip_byte(value(image, p, place, c));
+    return image.raw(c, place.near.y0, place.near.x0);
+  }
+  template <class T>
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, const Place& place,
+                                     int c) {
+    using F = Compute<T>;
+    const Affine::Bilinear& near = place.near;
+    if (!place.inside) return F(p.fill[c]);
+    if (!p.bilinear) return image(c, near.y0, near.x0);
+    const F dx = F(near.dx), dy = F(near.dy);
+    const F top = between(image(c, near.y0, near.x0), image(c, near.y0, near.x1), dx);
+    const F bottom = between(image(c, near.y1, near.x0), image(c, near.y1, near.x1), dx);
+    return between(top, bottom, dy);
+  }
   template <class T>
   PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
-    using F = Compute<T>;
-    if (p.bilinear) {
-      Affine::Bilinear near;
-      if (!p.affine.bilinear(at.x, at.y, image.width, image.height, near)) return F(p.fill[at.c]);
-      const F dx = F(near.dx), dy = F(near.dy);
-      const F top = between(image(at.c, near.y0, near.x0), image(at.c, near.y0, near.x1), dx);
-      const F bottom = between(image(at.c, near.y1, near.x0), image(at.c, near.y1, near.x1), dx);
-      return between(top, bottom, dy);
-    }
-    int x, y;
-    if (!p.affine.nearest(at, image.width, image.height, x, y)) return F(p.fill[at.c]);
-    return image(at.c, y, x);
+    return value(image, p, locate(image, p, at), at.c);
   }
   template <class F>
   PYAUG_LANE static F between(F a, F b, F t) {
