@@ -21,9 +21,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed $(OTHER)/installed
 	PYAUG_OTHER_PYTHON=$(OTHER)/bin/python $(BIN)/pytest
 
-# Uses the environment that is active, as the GPU machine's own torch is the one to test.
+# In the environment that is active, where pyaug is installed beside the GPU machine's own torch.
+# (Not `python -m pytest`: it would import the source tree's pyaug, which is not built.)
 test-cuda:
-	$(PYTHON) -m pytest cuda_tests
+	pytest cuda_tests
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -118,7 +118,7 @@ def complete(config: Config, data: DataSet, model: nn.Module | None = None) -> C
         config,
         model=name,
         epochs=epochs,
-        batch_size=_given(config.batch_size, known.batch_size),
+        batch_size=_given(config.batch_size, min(known.batch_size, len(data.train))),
         learning_rate=_given(config.learning_rate, known.learning_rate),
         weight_decay=_given(config.weight_decay, WEIGHT_DECAY.get(name, known.weight_decay)),
         warmup_epochs=_given(config.warmup_epochs, min(known.warmup_epochs, epochs / 10)),
