@@ -266,11 +266,10 @@ class _Search:
         self, data: DataSet, config: Config, space: Sequence[Axis], target: Split | None
     ) -> None:
         self.config, self.device = config, pick_device(config.device)
-        count = _count(config, data)
+        count = _count(config, data, target)
         subset = data.train
         if count < len(data.train):
             subset = stratified_subset(data.train, count, seed=config.seed, option="images")
-        # The target's images stand beside the training images of the same number.
         subset = subset.to(self.device)
         self.target = target.to(self.device) if target else subset
         self.loader = Loader(
@@ -407,12 +406,12 @@ def _check(config: Config, data: DataSet, space: Sequence[Axis], target: Split |
             raise InputError(f"{field}: expected 0 or more, got {getattr(config, field)}")
     if not data.train.held:
         raise InputError("data: expected training images that fit in memory")
-    count, most = _count(config, data), len(data.train)
+    count, most = _count(config, data, target), len(data.train)
     if not 1 <= count <= most:
         raise InputError(f"images: expected at most {most}, the training images, got {count}")
     if not 2 <= config.batch_size <= count:
         raise InputError(f"batch_size: expected 2 to {count} images, got {config.batch_size}")
-    if target is not None and (len(target) != most or config.images):
+    if target is not None and (len(target) != most or count != most):
         raise InputError("target: expected as many images as the training part, all of them used")
     _, height, width = data.shape
     for axis in space:
@@ -424,6 +423,8 @@ def _check(config: Config, data: DataSet, space: Sequence[Axis], target: Split |
     pick_device(config.device)
 
 
-def _count(config: Config, data: DataSet) -> int:
-    """How many images are searched on."""
-    return min(4000, len(data.train)) if config.images is None else config.images
+def _count(config: Config, data: DataSet, target: Split | None) -> int:
+    """How many images are searched on; all where each has an image of the target beside it."""
+    most = len(data.train)
+    default = most if target is not None else min(4000, most)
+    return default if config.images is None else config.images
