@@ -45,10 +45,19 @@ struct RunStep {
           target[source.index(c, at.y, at.x)] = result<Op>(source, parameters, place, c);
       });
     } else {
-      team.each_pixel(source, [&](Position& at) {
+      team.template each_pixel<margin<Op>()>(source, [&](Position& at) {
         target[source.index(at.c, at.y, at.x)] = result<Op>(source, parameters, at);
       });
     }
+  }
+
+  // How far a stencil reaches.
+  template <class Op>
+  static constexpr int margin() {
+    if constexpr (requires { Op::margin; })
+      return Op::margin;
+    else
+      return 0;
   }
 
   template <class Op, class... Where>

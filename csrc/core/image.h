@@ -19,6 +19,7 @@ struct Walk {
 // within a channel.
 struct Position {
   int c = 0, y = 0, x = 0;
+  bool inner = false;  // known to lie a stencil's radius from every border
   Walk walk{};
 };
 
@@ -112,10 +113,8 @@ PYAUG_LANE uint8_t clip_byte(F t) {
   return t > F(0) ? (t < F(255) ? static_cast<uint8_t>(t) : uint8_t{255}) : uint8_t{0};
 }
 
-// Pillow's Image.blend: float32, from d at f = 0 to v at f = 1 and beyond.
+// Pillow's Image.blend: float32, exactly d at f = 0, exactly v at f = 1, and beyond.
 PYAUG_LANE uint8_t blend(int d, int v, float f) {
-  if (f == 0.0f) return static_cast<uint8_t>(d);
-  if (f == 1.0f) return static_cast<uint8_t>(v);
   return clip_byte(static_cast<float>(d) + f * static_cast<float>(v - d));
 }
 

@@ -6,16 +6,17 @@
 namespace pyaug {
 
 struct Sharpness : Enhancer<Sharpness> {
+  static constexpr int margin = SmoothStencil::radius;
   static constexpr OperationInfo info =
       enhancer("sharpness", "Blends with the smoothed image: 0 smooth, 1 the image, 2 sharpened.");
 
   PYAUG_LANE static int degenerate_exact(const Image<uint8_t>& image, const Parameters&,
                                          Position& at) {
-    return Filter<SmoothStencil>::exact(image, at.c, at.y, at.x);
+    return Filter<SmoothStencil>::exact(image, at);
   }
   template <class T>
   PYAUG_LANE static Compute<T> degenerate(const Image<T>& image, const Parameters&, Position& at) {
-    return Filter<SmoothStencil>::value(image, at.c, at.y, at.x);
+    return Filter<SmoothStencil>::value(image, at);
   }
   template <class T>
   PYAUG_LANE static Compute<T> degenerate_adjoint(const Image<T>&, const Image<Compute<T>>& g,

@@ -40,15 +40,15 @@ struct Filter {
     return sum;
   }
 
-  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, int c, int y, int x) {
-    if (!interior(image, y, x)) return image.raw(c, y, x);
-    return static_cast<uint8_t>((2 * weighted<int>(image, c, y, x) + Stencil::sum) /
+  PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Position& at) {
+    if (!at.inner && !interior(image, at.y, at.x)) return image.raw(at.c, at.y, at.x);
+    return static_cast<uint8_t>((2 * weighted<int>(image, at.c, at.y, at.x) + Stencil::sum) /
                                 (2 * Stencil::sum));
   }
   template <class T>
-  PYAUG_LANE static Compute<T> value(const Image<T>& image, int c, int y, int x) {
-    if (!interior(image, y, x)) return image(c, y, x);
-    return weighted<Compute<T>>(image, c, y, x) / Compute<T>(Stencil::sum);
+  PYAUG_LANE static Compute<T> value(const Image<T>& image, const Position& at) {
+    if (!at.inner && !interior(image, at.y, at.x)) return image(at.c, at.y, at.x);
+    return weighted<Compute<T>>(image, at.c, at.y, at.x) / Compute<T>(Stencil::sum);
   }
   // The stencils are symmetric: an input pixel receives from the interior pixels around it.
   template <class F>
@@ -64,12 +64,14 @@ struct Filter {
 
 template <class Stencil>
 struct FilterOperation : NoPreparation, NoSlope {
+  static constexpr int margin = Stencil::radius;
+
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters&, Position& at) {
-    return Filter<Stencil>::exact(image, at.c, at.y, at.x);
+    return Filter<Stencil>::exact(image, at);
   }
   template <class T>
   PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters&, Position& at) {
-    return Filter<Stencil>::value(image, at.c, at.y, at.x);
+    return Filter<Stencil>::value(image, at);
   }
   template <class T>
   PYAUG_LANE static Compute<T> adjoint(const Image<T>&, const Parameters&,
