@@ -23,6 +23,13 @@ struct ActiveSteps {
   }
 };
 
+// How far a stencil reaches.
+template <class Op>
+inline constexpr int margin_of = 0;
+template <class Op>
+  requires requires { Op::margin; }
+inline constexpr int margin_of<Op> = Op::margin;
+
 template <class Team, class T>
 struct RunStep {
   Team& team;
@@ -45,19 +52,10 @@ struct RunStep {
           target[source.index(c, at.y, at.x)] = result<Op>(source, parameters, place, c);
       });
     } else {
-      team.template each_pixel<margin<Op>()>(source, [&](Position& at) {
+      team.template each_pixel<margin_of<Op>>(source, [&](Position& at) {
         target[source.index(at.c, at.y, at.x)] = result<Op>(source, parameters, at);
       });
     }
-  }
-
-  // How far a stencil reaches.
-  template <class Op>
-  static constexpr int margin() {
-    if constexpr (requires { Op::margin; })
-      return Op::margin;
-    else
-      return 0;
   }
 
   template <class Op, class... Where>
