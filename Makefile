@@ -65,7 +65,7 @@ $(OTHER)/torch:
 	touch $@
 
 $(OTHER)/installed: $(OTHER)/torch $(VENV)/wheel
-	wheel=$$(ls $(VENV)/wheels/*.whl) && $(OTHER)/bin/python $(PIP) "$$wheel[test]" && \
+	wheel=$$(ls $(VENV)/wheels/*.whl) && $(OTHER)/bin/python $(PIP) "$$wheel[search,test]" && \
 		$(OTHER)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
 	touch $@
 

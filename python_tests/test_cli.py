@@ -14,8 +14,6 @@ import pytest
 import torch
 from PIL import Image
 
-pytest.importorskip("tyro")
-
 from pyaug import cli, commands, data, ops, policies, train
 from pyaug.errors import InputError
 from pyaug.policy import Policy

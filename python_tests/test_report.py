@@ -12,9 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-pytest.importorskip("matplotlib")
-pytest.importorskip("jinja2")
-
 from pyaug import Augment, data, policies, report, train
 from pyaug.errors import InputError
 from pyaug.policy import Candidate, Levels, Normal, Policy, Range, SubPolicy
