@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from pyaug import InputError, Policy, data, ops, spaces
-from pyaug.search import faster_aa
+from pyaug.search import engine, faster_aa
 from pyaug.search.faster_aa import Config, Critic, SoftPolicy, gradient_penalty
 from pyaug.spaces import Axis
 
@@ -182,7 +182,7 @@ def test_the_found_policy_is_nearer_to_the_images_than_the_initial_one(bundled):
     config = Config(epochs=20, model="conv-small", policy_rate=5e-3, device="cpu", seed=0)
     search = faster_aa._Search(bundled, config, spaces.faster_autoaugment(), None)
     initial = copy.deepcopy(search.soft)
-    search.fit(None)
+    engine._fit(search, None, resume=False)
     judged = {
         name: [faster_aa.distance(soft, bundled, config, seed=s) for s in (11, 12, 13)]
         for name, soft in {"initial": initial, "found": search.soft}.items()
@@ -193,7 +193,7 @@ def test_the_found_policy_is_nearer_to_the_images_than_the_initial_one(bundled):
 KILLED = """
 import os, signal, sys
 from pyaug import data
-from pyaug.search import faster_aa
+from pyaug.search import engine, faster_aa
 from test_faster_aa import TINY
 step, count = faster_aa._Search.step, 0
 def killing(self, batch):
@@ -232,9 +232,9 @@ def test_two_seeds_find_different_policies(bundled):
         ({"images": -1}, "images: expected"),
         ({"batch_size": 65}, "batch_size: expected 2 to 64 images, got 65"),
         ({"batch_size": 1}, "batch_size: expected 2 to 64 images, got 1"),
-        ({"stages": 0}, "stages: expected more than 0, got 0"),
+        ({"stages": 0}, "stages: expected at least 1, got 0"),
         ({"temperature": float("nan")}, "temperature: expected more than 0, got nan"),
-        ({"classification": -1.0}, "classification: expected 0 or more, got -1.0"),
+        ({"classification": -1.0}, "classification: expected at least 0, got -1.0"),
         ({"start": "warm"}, "start: expected random or even, got 'warm'"),
         ({"model": "vgg"}, "model: expected one of"),
         ({"seed": -1}, "seed: expected"),

@@ -3,7 +3,7 @@
 from pyaug.data.from_torch import from_dataset
 from pyaug.data.loader import Batch, Loader, order
 from pyaug.data.loading import load, names
-from pyaug.data.sets import DataSet, Lazy, Split
+from pyaug.data.sets import DataSet, Lazy, Split, check_classes
 from pyaug.data.stratified import stratified_index, stratified_splits, stratified_subset
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Lazy",
     "Loader",
     "Split",
+    "check_classes",
     "from_dataset",
     "load",
     "names",

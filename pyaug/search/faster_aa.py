@@ -12,7 +12,6 @@ critic step for each policy step, the batch in two halves, uniform initial param
 """
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +24,11 @@ from torch import Tensor, nn
 from pyaug import models, ops, spaces
 from pyaug._native import OPERATIONS
 from pyaug.data import DataSet, Loader, Split, stratified_subset
-from pyaug.errors import InputError
+from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, check_ranges
 from pyaug.policy import Candidate, Policy, SubPolicy
-from pyaug.run import Run, capture_rng, isolated_rng, pick_device, progress, restore_rng
+from pyaug.progress import Progress
+from pyaug.run import isolated_rng, pick_device
+from pyaug.search.engine import Clock, Search, conduct
 from pyaug.spaces import Axis
 
 _EDGE = 1e-3  # keeps log p / (1 - p) and its gradient finite
@@ -216,17 +217,10 @@ def search(
     config = config or Config()
     space = tuple(space or spaces.faster_autoaugment())
     _check(config, data, space, target)
-    if resume and run is None:
-        raise InputError("resume: expected run, the folder to go on in")
-    with isolated_rng(config.seed):
-        search = _Search(data, config, space, target)
-        if run is None:
-            return search.fit(None)
-        about = {"data": data.name, "images": len(search.loader.split), "space": repr(space)}
-        with Run(run, config, resume=resume, inputs=about) as folder:
-            policy = search.fit(folder)
-            policy.save(folder.path / "policy.json")
-            return policy
+    about = {"data": data.name, "images": _count(config, data, target), "space": repr(space)}
+    return conduct(
+        lambda: _Search(data, config, space, target), config, run=run, resume=resume, inputs=about
+    )
 
 
 def distance(
@@ -259,8 +253,8 @@ def distance(
         return last.mean().item()
 
 
-class _Search:
-    """A search between two of its epochs."""
+class _Search(Search):
+    method = "faster-aa"
 
     def __init__(
         self, data: DataSet, config: Config, space: Sequence[Axis], target: Split | None
@@ -270,8 +264,8 @@ class _Search:
         subset = data.train
         if count < len(data.train):
             subset = stratified_subset(data.train, count, seed=config.seed, option="images")
-        subset = subset.to(self.device)
-        self.target = target.to(self.device) if target else subset
+        subset = subset.hold().to(self.device)
+        self.target = target.hold().to(self.device) if target else subset
         self.loader = Loader(
             subset, config.batch_size, shuffle=True, seed=config.seed, drop_last=True
         )
@@ -288,28 +282,13 @@ class _Search:
         betas = (0.0, 0.999)
         self.policy_adam = torch.optim.Adam(self.soft.parameters(), config.policy_rate, betas)
         self.critic_adam = torch.optim.Adam(self.critic.parameters(), config.critic_rate, betas)
-        self.epochs_done = 0
+        self.rounds, self.steps = config.epochs, len(self.loader)
+        self.clock = Clock(self.device)
 
-    def fit(self, folder: Run | None) -> Policy:
-        """Search the epochs that are left, with a checkpoint after each."""
-        state = folder.load() if folder else None
-        if state is not None:
-            self._restore(state)
-        per_epoch, epochs = len(self.loader), self.config.epochs
-        begin = self.epochs_done
-        with progress("search faster-aa", epochs * per_epoch, done=begin * per_epoch) as bar:
-            for epoch in range(begin, epochs):
-                began = time.monotonic()
-                facts = self._epoch(epoch, bar)
-                self.epochs_done = epoch + 1
-                if folder:
-                    folder.log(epoch=epoch + 1, **facts, seconds=time.monotonic() - began)
-                    folder.save(self._state())
-        return self.soft.policy(name="faster-aa", source=f"pyaug search faster-aa, {self.config}")
-
-    def _epoch(self, epoch: int, bar: Any) -> dict[str, Any]:
+    def round(self, number: int, bar: Progress) -> dict[str, Any]:
+        """An epoch."""
         totals: dict[str, Tensor] = {}
-        for batch in self.loader.epoch(epoch):
+        for batch in self.loader.epoch(number):
             for name, value in self.step(batch).items():
                 totals[name] = totals.get(name, 0.0) + value
             bar.advance(1)
@@ -317,39 +296,49 @@ class _Search:
         if not all(map(math.isfinite, facts.values())):
             raise InputError(
                 f"policy_rate, critic_rate: expected ones that converge, got losses {facts} in "
-                f"epoch {epoch + 1}"
+                f"epoch {number + 1}"
             )
         facts |= self.soft_facts()
-        bar.advance(0, epoch=epoch + 1, distance=facts["distance"], untouched=facts["untouched"])
-        return facts
+        bar.advance(0, epoch=number + 1, distance=facts["distance"], untouched=facts["untouched"])
+        return {"epoch": number + 1, **facts, "parts": self.clock.read()}
+
+    def policy(self) -> Policy:
+        """What the parameters say."""
+        return self.soft.policy(name="faster-aa", source=f"pyaug search faster-aa, {self.config}")
 
     def step(self, batch) -> dict[str, Tensor]:
         """One critic step and one policy step (Algorithm 2, alternating)."""
         real, real_labels, clean, labels = self.halves(batch)
-        augmented = self.soft(clean, self.sub_policies(len(clean)))
+        with self.clock("augmentation"):
+            augmented = self.soft(clean, self.sub_policies(len(clean)))
         facts = self.critic_step(real, real_labels, augmented.detach())
         for parameter in self.critic.parameters():
             parameter.requires_grad_(False)
-        scores, logits = self.critic(augmented)
-        loss = F.cross_entropy(logits, labels)
-        self.policy_adam.zero_grad(set_to_none=True)
-        (self.config.classification * loss - scores.mean()).backward()
-        self.policy_adam.step()
-        self.soft.project()
+        with self.clock("forward"):
+            scores, logits = self.critic(augmented)
+            loss = F.cross_entropy(logits, labels)
+        with self.clock("backward"):
+            self.policy_adam.zero_grad(set_to_none=True)
+            (self.config.classification * loss - scores.mean()).backward()
+        with self.clock("policy"):
+            self.policy_adam.step()
+            self.soft.project()
         for parameter in self.critic.parameters():
             parameter.requires_grad_(True)
         return facts | {"augmented_loss": loss.detach()}
 
     def critic_step(self, real: Tensor, labels: Tensor, augmented: Tensor) -> dict[str, Tensor]:
         """Move theta and f towards a larger distance and a better classifier."""
-        real_scores, logits = self.critic(real)
-        scores, _ = self.critic(augmented)
-        d = real_scores.mean() - scores.mean()
-        loss = F.cross_entropy(logits, labels)
-        penalty = gradient_penalty(self.critic, real, augmented)
-        self.critic_adam.zero_grad(set_to_none=True)
-        (self.config.classification * loss - d + self.config.penalty * penalty).backward()
-        self.critic_adam.step()
+        with self.clock("forward"):
+            real_scores, logits = self.critic(real)
+            scores, _ = self.critic(augmented)
+            d = real_scores.mean() - scores.mean()
+            loss = F.cross_entropy(logits, labels)
+        with self.clock("backward"):  # the penalty is a backward pass itself
+            penalty = gradient_penalty(self.critic, real, augmented)
+            self.critic_adam.zero_grad(set_to_none=True)
+            (self.config.classification * loss - d + self.config.penalty * penalty).backward()
+            self.critic_adam.step()
         return {"distance": d.detach(), "real_loss": loss.detach(), "penalty": penalty.detach()}
 
     def halves(self, batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -377,35 +366,31 @@ class _Search:
             "marginals": self.soft.policy().marginals(),
         }
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "epochs": self.epochs_done,
-            "soft": self.soft.state_dict(),
-            "critic": self.critic.state_dict(),
-            "policy_adam": self.policy_adam.state_dict(),
-            "critic_adam": self.critic_adam.state_dict(),
-            "rng": capture_rng(),
-        }
+    def state(self) -> dict[str, Any]:
+        """The policy, the critic and their optimisers."""
+        return {name: getattr(self, name).state_dict() for name in _STATEFUL}
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        self.epochs_done = state["epochs"]
-        for name in ("soft", "critic", "policy_adam", "critic_adam"):
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to them."""
+        for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
-        restore_rng(state["rng"])
+
+
+_STATEFUL = ("soft", "critic", "policy_adam", "critic_adam")
+
+
+_RANGES = {
+    **dict.fromkeys(("sub_policies", "stages", "chunk", "epochs"), AT_LEAST_1),
+    **dict.fromkeys(("temperature", "relaxation", "policy_rate", "critic_rate"), ABOVE_0),
+    **dict.fromkeys(("classification", "penalty"), AT_LEAST_0),
+    "seed": SEED,
+}
 
 
 def _check(config: Config, data: DataSet, space: Sequence[Axis], target: Split | None) -> None:
     if config.start not in ("random", "even"):
         raise InputError(f"start: expected random or even, got {config.start!r}")
-    positive = ("sub_policies", "stages", "chunk", "epochs", "temperature", "relaxation")
-    for field in (*positive, "policy_rate", "critic_rate"):
-        if not 0 < getattr(config, field) < math.inf:
-            raise InputError(f"{field}: expected more than 0, got {getattr(config, field)}")
-    for field in ("classification", "penalty", "seed"):
-        if not 0 <= getattr(config, field) < math.inf:
-            raise InputError(f"{field}: expected 0 or more, got {getattr(config, field)}")
-    if not data.train.held:
-        raise InputError("data: expected training images that fit in memory")
+    check_ranges(config, _RANGES)
     count, most = _count(config, data, target), len(data.train)
     if not 1 <= count <= most:
         raise InputError(f"images: expected at most {most}, the training images, got {count}")

@@ -10,7 +10,7 @@ from torch import nn
 
 from pyaug import models
 from pyaug.data import DataSet
-from pyaug.errors import InputError
+from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, SHARE, InputError, check_ranges
 from pyaug.run import pick_device
 
 _T = TypeVar("_T")
@@ -140,29 +140,22 @@ def _given(value: _T | None, default: _T) -> _T:
     return default if value is None else value
 
 
-# field: smallest value, whether itself allowed, what lies above
 _RANGES = {
-    "epochs": (1, True, math.inf),
-    "batch_size": (1, True, math.inf),
-    "learning_rate": (0, False, math.inf),
-    "momentum": (0, True, 1),
-    "weight_decay": (0, True, math.inf),
-    "warmup_epochs": (0, True, math.inf),
-    "label_smoothing": (0, True, 1),
-    "clip": (0, True, math.inf),
-    "dropout": (0, True, 1),
-    "seed": (0, True, 2**32),
-    "workers": (0, True, math.inf),
+    "epochs": AT_LEAST_1,
+    "batch_size": AT_LEAST_1,
+    "learning_rate": ABOVE_0,
+    "momentum": SHARE,
+    "weight_decay": AT_LEAST_0,
+    "warmup_epochs": AT_LEAST_0,
+    "label_smoothing": SHARE,
+    "clip": AT_LEAST_0,
+    "dropout": SHARE,
+    "seed": SEED,
+    "workers": AT_LEAST_0,
 }
 
 
 def _check_ranges(config: Config) -> None:
-    for field, (low, included, high) in _RANGES.items():
-        value = getattr(config, field)
-        if value is None or (low < value < high) or (included and value == low):
-            continue
-        bound = f"{'at least' if included else 'more than'} {low}"
-        above = f", less than {high}" if high < math.inf else ""
-        raise InputError(f"{field}: expected {bound}{above}, got {value}")
+    check_ranges(config, _RANGES)
     if not all(0 < m < math.inf for m in config.milestones or ()):
         raise InputError(f"milestones: expected epochs above 0, got {config.milestones}")

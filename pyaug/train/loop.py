@@ -37,6 +37,8 @@ class Result:
     """For each epoch: epoch (from 1), learning_rate, train_loss, test_loss, test_error."""
     model: nn.Module
     """The trained network, in evaluation mode, on its device."""
+    optimiser: dict[str, Any]
+    """State of SGD at the end, with its momentum."""
 
 
 def train(
@@ -144,7 +146,13 @@ class _Trainer:
                     folder.save(self._state())
         self.model.eval()
         last = self.history[-1]
-        return Result(last["test_error"], last["test_loss"], self.history, self.model)
+        return Result(
+            last["test_error"],
+            last["test_loss"],
+            self.history,
+            self.model,
+            self.optimiser.state_dict(),
+        )
 
     def _epoch(self, epoch: int, bar: Any) -> dict[str, float]:
         self.model.train()

@@ -1,0 +1,174 @@
+"""What every search shares: its parts of the data, its rounds, its folder, its clock."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyaug.data import DataSet, Split, check_classes, stratified_splits
+from pyaug.errors import InputError
+from pyaug.policy import Policy
+from pyaug.progress import Progress
+from pyaug.run import Run, capture_rng, isolated_rng, progress, restore_rng
+
+
+class Search(ABC):
+    """A search between two of its rounds; a round is what lies between two checkpoints.
+
+    `method` is its name on the command line, `rounds` how many there are at most, `steps` how many
+    steps a round has. All random draws come from the global generators.
+    """
+
+    method: str
+    rounds: int
+    steps: int
+    finished = False
+    """Set where a search ends before its last round."""
+    device: torch.device
+
+    def prepare(self, folder: Path | None, *, resume: bool) -> None:  # noqa: B027  most need none
+        """What comes before the first round, such as a training, in a folder of its own."""
+
+    @abstractmethod
+    def round(self, number: int, bar: Progress) -> dict[str, Any]:
+        """Do round `number`, from 0, telling `bar` of every step; return its line of the log."""
+
+    @abstractmethod
+    def policy(self) -> Policy:
+        """What has been found."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on to the same bits, the global generators aside."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a `state`."""
+
+
+def conduct(
+    make: Callable[[], Search],
+    config: Any,
+    *,
+    run: str | Path | None,
+    resume: bool,
+    inputs: Mapping[str, Any],
+) -> Policy:
+    """Run a search to its end: its seed, its folder, a checkpoint and a line of the log a round.
+
+    Args:
+        make: checks the input and makes the search, before the folder is touched.
+        config: the method's options; `seed` is one of them.
+        run, resume, inputs: see `pyaug.run.Run`; without a folder nothing is kept.
+    """
+    if resume and run is None:
+        raise InputError("resume: expected run, the folder to go on in")
+    with isolated_rng(config.seed), contextlib.ExitStack() as stack:
+        search = make()
+        if run is None:
+            _fit(search, None, resume=False)
+            return search.policy()
+        folder = stack.enter_context(Run(run, config, resume=resume, inputs=inputs))
+        _fit(search, folder, resume=resume)
+        policy = search.policy()
+        policy.save(folder.path / "policy.json")
+        return policy
+
+
+def _fit(search: Search, folder: Run | None, *, resume: bool) -> None:
+    """The rounds that are left."""
+    search.prepare(folder and folder.path, resume=resume)
+    state = folder.load() if folder else None
+    done = 0
+    if state is not None:
+        done, search.finished = state["rounds"], state["finished"]
+        search.restore(state["search"])
+        restore_rng(state["rng"])
+    total = search.rounds * search.steps
+    with progress(f"search {search.method}", total, done=done * search.steps) as bar:
+        while done < search.rounds and not search.finished:
+            began = time.monotonic()
+            facts = search.round(done, bar)
+            done += 1
+            if folder:
+                folder.log(round=done, **facts, seconds=time.monotonic() - began)
+                state = {"search": search.state(), "rng": capture_rng()}
+                folder.save({"rounds": done, "finished": search.finished, **state})
+
+
+class Clock:
+    """Where a search's time goes, by part: augmentation, forward, backward, policy.
+
+    On CUDA it is the device's time, measured by events that nobody waits for until `read`.
+    """
+
+    def __init__(self, device: torch.device):
+        self.cuda = device.type == "cuda"
+        self.spans: list[tuple[str, Any, Any]] = []
+
+    @contextlib.contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Count the time within to a part; parts are not nested."""
+        began = self._now()
+        yield
+        self.spans.append((part, began, self._now()))
+
+    def read(self) -> dict[str, float]:
+        """Seconds by part since the last reading."""
+        if self.cuda:
+            torch.cuda.synchronize()
+        seconds: dict[str, float] = {}
+        for part, began, ended in self.spans:
+            span = began.elapsed_time(ended) / 1000 if self.cuda else ended - began
+            seconds[part] = seconds.get(part, 0.0) + span
+        self.spans.clear()
+        return seconds
+
+    def _now(self) -> Any:
+        if not self.cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+
+def divide(
+    data: DataSet,
+    parts: Mapping[str, tuple[int | None, int]],
+    *,
+    seed: int,
+    val: Split | None = None,
+) -> tuple[Split, ...]:
+    """Disjoint parts of the training images, every class in its share, held in memory.
+
+    Args:
+        data: its test part is never touched.
+        parts: by option, how many images were asked for (None: not said) and the paper's number.
+            What was not said is the paper's number or, where the training part is too small for
+            that, what the parts that were said leave, in the paper's proportions.
+        seed: the parts are a pure function of (labels, numbers, seed).
+        val: validation images of the user's own, instead of the last part.
+
+    Raises:
+        InputError: a part smaller than the number of classes, too few images in all or of a class,
+            naming the options; `val` of another shape, or without images of some class.
+    """
+    names = list(parts)
+    if val is not None:
+        if val.shape != data.shape:
+            raise InputError(f"val: expected images {data.shape}, got {val.shape}")
+        check_classes(val.labels, data.classes, where="val")
+        names.pop()
+    said = {name: parts[name][0] for name in names if parts[name][0] is not None}
+    papers = {name: parts[name][1] for name in names if parts[name][0] is None}
+    left = len(data.train) - sum(said.values())
+    scale = min(1.0, max(left, 0) / max(1, sum(papers.values())))
+    counts = [said[name] if name in said else int(scale * papers[name]) for name in names]
+    drawn = stratified_splits(data.train, counts, seed=seed, options=names)
+    return tuple(part.hold() for part in (*drawn, *([] if val is None else [val])))
