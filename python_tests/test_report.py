@@ -221,7 +221,7 @@ def test_a_search_without_a_policy_yet_is_refused(copy):
     (copy / "policy.json").unlink()
     log = (copy / "log.jsonl").read_text().splitlines(keepends=True)
     (copy / "log.jsonl").write_text(log[0])
-    with pytest.raises(InputError, match=r"no policy yet.* 1 of 2 epochs.*--resume"):
+    with pytest.raises(InputError, match=r"no policy yet.* after epoch 1; see --resume"):
         report.write(copy)
 
 
@@ -424,3 +424,32 @@ def test_charts_survive_odd_values():
     for svg in (flat, wide, dots, bars):
         Page(svg)
         assert svg.startswith("<svg viewBox=")
+
+
+def test_a_search_s_time_holds_its_parts_and_its_stages(copy):
+    """The sum of what the logs say, by hand."""
+    path = copy / "stages" / "pretraining"
+    path.mkdir(parents=True)
+    path.joinpath("log.jsonl").write_text('{"epoch": 1, "seconds": 30.0}\n{"seconds": 12.0}\n')
+    lines = [
+        {"round": i, "epoch": i, "seconds": 4.0, "parts": {"forward": 1.0, "policy": 0.25}}
+        for i in (1, 2)
+    ]
+    (copy / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = runs.read(copy).search
+    assert record.seconds == 2 * 4.0 + 42.0
+    assert record.parts == {"forward": 2.0, "policy": 0.5}
+    report.write(copy)
+    text = Page((copy / "report.html").read_text()).text
+    assert "trainings for it" in text and "– forward" in text
+
+
+def test_what_a_search_logs_by_name_is_one_line_for_each_name(copy):
+    lines = [{"round": i, "trial": i, "share": {"a": 0.1 * i, "b": 0.5}} for i in (1, 2)]
+    (copy / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    record = runs.read(copy).search
+    assert record.axis == "trial"
+    assert record.series("share", "a") == ([1, 2], [0.1, 0.2])
+    report.write(copy)
+    text = Page((copy / "report.html").read_text()).text
+    assert "Share" in text and "trial" in text

@@ -46,11 +46,12 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Line:
-    """A series over epochs; lines of one label share a colour."""
+    """A series over epochs or another count; lines of one label share a colour."""
 
     label: str
-    epochs: Sequence[float]
+    counts: Sequence[float]
     values: Sequence[float]
+    axis: str = "epoch"
 
 
 def bars(values: Mapping[str, float], unit: str) -> str:
@@ -69,17 +70,17 @@ def bars(values: Mapping[str, float], unit: str) -> str:
 
 
 def curves(lines: Sequence[Line], unit: str, *, from_zero: bool = False) -> str:
-    """Lines over epochs; a series of one point is shown as that point."""
+    """Lines over a count; a series of one point is shown as that point."""
 
     def paint(axes: Axes) -> None:
         labels = list(dict.fromkeys(line.label for line in lines))
         for line in lines:
             i = labels.index(line.label)
             style = {"color": _SERIES[i % len(_SERIES)], "linestyle": ["-", "--", ":"][i // 6 % 3]}
-            marker = "o" if len(line.epochs) == 1 else None
+            marker = "o" if len(line.counts) == 1 else None
             first = line is next(other for other in lines if other.label == line.label)
             label = line.label if first and len(labels) > 1 else None
-            axes.plot(line.epochs, line.values, label=label, marker=marker, linewidth=1.5, **style)
+            axes.plot(line.counts, line.values, label=label, marker=marker, linewidth=1.5, **style)
         if len(labels) > 1:
             columns = 1 if max(map(len, labels)) > 20 else 2
             place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "ncols": columns}
@@ -87,7 +88,7 @@ def curves(lines: Sequence[Line], unit: str, *, from_zero: bool = False) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         if from_zero:
             axes.set_ylim(bottom=0)
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(lines[0].axis)
         axes.set_ylabel(unit)
 
     return _svg(paint, height=2.7)

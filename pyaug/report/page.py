@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,71 +13,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pyaug.progress import duration
-from pyaug.report import figures, samples, words
+from pyaug.report import charts, figures, samples, words
+from pyaug.report.charts import Chart
 from pyaug.report.figures import Line
 from pyaug.report.preview import to_pil
-from pyaug.report.runs import Group, Record, Story, short
+from pyaug.report.runs import AXES, Group, Record, Story, short
 
 _DRAWS = 5  # an image
-_TRACED = 6  # operations whose frequency is drawn over time
 _SMALL = 64  # pixels: images up to this side are kept to the pixel
-
-
-@dataclass(frozen=True)
-class Chart:
-    """What a search logs: keys with their names in the legend, the unit, and what to say."""
-
-    title: str
-    unit: str
-    caption: str
-    keys: dict[str, str]
-    from_zero: bool = False
-
-
-_SEARCH = (
-    Chart(
-        "Distance",
-        "distance",
-        "How far augmented images are from real ones, as the critic estimates it (Wasserstein "
-        "distance in the critic's own unit; lower is nearer). The critic learns at the same time, "
-        "so the curve need not fall steadily.",
-        {"distance": ""},
-    ),
-    Chart(
-        "Undecidedness",
-        "entropy, nats",
-        "Entropy of a stage's choice between operations, mean over all stages; 0 is decided.",
-        {"entropy": ""},
-    ),
-    Chart(
-        "Untouched images",
-        "share of the images",
-        "Share of the images to which the policy would do nothing.",
-        {"untouched": ""},
-        from_zero=True,
-    ),
-    Chart(
-        "Classification loss",
-        "cross-entropy, nats",
-        "Of the critic's classifier, on real and on augmented images.",
-        {"real_loss": "real images", "augmented_loss": "augmented images"},
-    ),
-    Chart(
-        "Gradient penalty",
-        "penalty",
-        "How far the critic's slope is from 1, squared; large values mean a doubtful distance.",
-        {"penalty": ""},
-    ),
-)
-_TRAINING = (
-    Chart("Test error", "test error, %", "Share of the test images that are misclassified.",
-          {"test_error": ""}),
-    Chart("Training loss", "cross-entropy, nats", "Mean over an epoch's augmented images.",
-          {"train_loss": ""}),
-    Chart("Test loss", "cross-entropy, nats", "Mean over the test images, none augmented.",
-          {"test_loss": ""}),
-    Chart("Learning rate", "learning rate", "At an epoch's last step.", {"learning_rate": ""}),
-)  # fmt: skip
 
 
 def render(story: Story, subjects: Sequence[samples.Subject], *, missing: str = "") -> str:
@@ -116,7 +59,8 @@ def _facts(story: Story) -> dict[str, str]:
     if images:
         facts["Training images"] = str(images).partition(" ")[0]
     facts["Network"] = str(first.config.get("model", "not recorded"))
-    facts["Epochs"] = f"{len(first.log)} of {first.config.get('epochs', '?')}"
+    if "epochs" in first.config:
+        facts["Epochs"] = f"{len(first.log)} of {first.config['epochs']}"
     facts["Time"] = duration(sum(record.seconds for record in story.records))
     return facts
 
@@ -185,34 +129,33 @@ def _against(group: Group, baseline: Group) -> list[str]:
 
 
 def _search_charts(search: Record) -> list[dict[str, Any]]:
-    known = {key for chart in _SEARCH for key in chart.keys} | {"epoch", "seconds"}
-    numbers = {k for line in search.log for k, v in line.items() if isinstance(v, int | float)}
+    told = (charts.MARGINALS, *charts.SEARCHES.get(search.method, ()))
+    known = {key for chart in told for key in chart.keys} | {*AXES, "seconds", "parts"}
+    others = {key: None for line in search.log for key in line if key not in known}
     plain = [
-        Chart(k.replace("_", " ").capitalize(), k.replace("_", " "), "As logged.", {k: ""})
-        for k in sorted(numbers - known)
+        Chart(key.replace("_", " ").capitalize(), key.replace("_", " "), "As logged.", {key: ""})
+        for key in others
     ]
-    made = [_marginals_chart(search)]
-    for chart in (*_SEARCH, *plain):
-        lines = [Line(label, *search.series(key)) for key, label in chart.keys.items()]
+    made = []
+    for chart in (*told, *plain):
+        lines = [line for key, label in chart.keys.items() for line in _lines(search, key, label)]
         made.append(_chart(chart, lines))
     return [chart for chart in made if chart]
 
 
-def _marginals_chart(search: Record) -> dict[str, Any] | None:
-    logged = [(line["epoch"], line["marginals"]) for line in search.log if line.get("marginals")]
-    if not logged:
-        return None
-    last = logged[-1][1]
-    leading = sorted(last, key=lambda name: -last[name])[:_TRACED]
-    epochs = [epoch for epoch, _ in logged]
-    lines = [Line(name, epochs, [rates.get(name, 0.0) for _, rates in logged]) for name in leading]
-    caption = f"How often an image gets an operation; the {len(leading)} most frequent at the end."
-    return _chart(Chart("Operations over time", "times an image", caption, {}, True), lines)
+def _lines(search: Record, key: str, label: str) -> list[Line]:
+    """A key's series, or one for each name where its values are named numbers."""
+    families = [line[key] for line in search.log if isinstance(line.get(key), dict)]
+    if not families:
+        return [Line(label, *search.series(key), search.axis)]
+    last = families[-1]
+    leading = sorted(last, key=lambda name: -(last[name] or 0.0))[: charts.LEADING]
+    return [Line(name, *search.series(key, name), search.axis) for name in leading]
 
 
 def _training_charts(groups: Sequence[Group]) -> list[dict[str, Any]]:
     made = []
-    for chart in _TRAINING:
+    for chart in charts.TRAINING:
         (key,) = chart.keys
         series = [(g.label, *r.series(key)) for g in groups for r in g.records]
         several = " One line for each seed." if any(len(g.records) > 1 for g in groups) else ""
@@ -231,17 +174,20 @@ def _chart(chart: Chart, lines: Sequence[Line]) -> dict[str, Any] | None:
 
 def _times(story: Story) -> list[dict[str, Any]]:
     """What each part took, in seconds."""
-    parts = [(f"search {story.search.method}", [story.search])] if story.search else []
+    parts = []
+    if story.search:
+        rounds = len(story.search.log)
+        parts.append((f"search {story.search.method}", story.search.seconds, rounds))
+        parts += [(f"– {name}", spent, rounds) for name, spent in story.search.parts.items()]
+        stages = sum(story.search.stages.values())
+        parts += [("– trainings for it", stages, rounds)] if stages else []
     for group in story.groups:
         count = f"{len(group.records)} × training" if len(group.records) > 1 else "training"
-        parts.append((f"{count}, {group.label}", group.records))
+        spent = sum(record.seconds for record in group.records)
+        parts.append((f"{count}, {group.label}", spent, sum(len(r.log) for r in group.records)))
     return [
-        {
-            "name": name,
-            "seconds": sum(r.seconds for r in records),
-            "an_epoch": sum(r.seconds for r in records) / max(1, sum(len(r.log) for r in records)),
-        }
-        for name, records in parts
+        {"name": name, "seconds": spent, "a_round": spent / max(1, rounds)}
+        for name, spent, rounds in parts
     ]
 
 

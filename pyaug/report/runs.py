@@ -16,6 +16,8 @@ from pyaug.policy import Policy
 
 _SEARCH = re.compile(r"pyaug\.search\.(\w+)\.Config")
 _TRAINING = "pyaug.train.config.Config"
+AXES = ("epoch", "trial", "iteration", "round")
+"""What a line of the log may be counted in; the first that is there."""
 _ASIDE = {"seed", "device", "workers", "bf16", "deterministic"}  # leave two trainings comparable
 
 
@@ -31,6 +33,8 @@ class Record:
     command: str
     log: list[dict[str, Any]]
     policy: Policy | None
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds of what a search trained before and between its rounds, by folder."""
 
     @property
     def method(self) -> str:
@@ -45,17 +49,35 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """What its epochs took, those before a stop too."""
-        return sum(line.get("seconds") or 0.0 for line in self.log)
+        """What its epochs and stages took, those before a stop too."""
+        return _seconds(self.log) + sum(self.stages.values())
 
-    def series(self, key: str) -> tuple[list[int], list[float]]:
-        """Epochs and the values that a key has there; what is no number is left out."""
-        pairs = [
-            (line.get("epoch", i + 1), line[key])
-            for i, line in enumerate(self.log)
-            if isinstance(line.get(key), int | float)
-        ]
-        return [epoch for epoch, _ in pairs], [float(value) for _, value in pairs]
+    @property
+    def parts(self) -> dict[str, float]:
+        """A search's device time by part, in seconds."""
+        spent: dict[str, float] = {}
+        for line in self.log:
+            for part, seconds in (line.get("parts") or {}).items():
+                spent[part] = spent.get(part, 0.0) + seconds
+        return spent
+
+    @property
+    def axis(self) -> str:
+        """What the log's lines are counted in."""
+        return next((axis for axis in AXES if self.log and axis in self.log[-1]), "epoch")
+
+    def series(self, key: str, name: str | None = None) -> tuple[list[int], list[float]]:
+        """Epochs and a key's values, or those of one name within it; what is no number is left out.
+
+        Where a log is not counted in epochs, its own count (`axis`).
+        """
+        pairs = []
+        for i, line in enumerate(self.log):
+            value = line.get(key)
+            value = value.get(name, 0.0) if name is not None and isinstance(value, dict) else value
+            if isinstance(value, int | float):
+                pairs.append((line.get(self.axis, i + 1), float(value)))
+        return [count for count, _ in pairs], [value for _, value in pairs]
 
 
 @dataclass(frozen=True)
@@ -119,8 +141,8 @@ def read(folder: str | Path) -> Story:
     if search is None and not trainings:
         raise InputError(f"{folder}: expected a run's config.json, or folders of trainings")
     if search and search.policy is None:
-        epochs = f"after {len(search.log)} of {search.config.get('epochs')} epochs"
-        raise InputError(f"{folder}: no policy yet: the search stopped {epochs}; see --resume")
+        where = f"after {search.axis} {len(search.log)}"
+        raise InputError(f"{folder}: no policy yet: the search stopped {where}; see --resume")
     if search is None and not any(r.log for r in trainings):
         raise InputError(f"{folder}: no epoch of the training has ended yet; see --resume")
     return Story(folder, search, _groups([r for r in trainings if r.log]))
@@ -151,11 +173,19 @@ def _record(path: Path) -> Record:
             command=facts.get("command", ""),
             log=_log(path / "log.jsonl"),
             policy=Policy.load(policy) if policy.exists() else None,
+            stages={
+                str(log.parent.relative_to(path / "stages")): _seconds(_log(log))
+                for log in sorted((path / "stages").glob("**/log.jsonl"))
+            },
         )
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{config}: expected a config that pyaug wrote") from error
+
+
+def _seconds(log: list[dict[str, Any]]) -> float:
+    return sum(line.get("seconds") or 0.0 for line in log)
 
 
 def _log(path: Path) -> list[dict[str, Any]]:
