@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pyaug import models
 from pyaug.errors import InputError
 
-OWN = ["conv-small", "wrn-10-1", "wrn-16-2"]
+OWN = ["conv-small", "wrn-10-1", "wrn-16-2", "shake-26-2x4d", "pyramid-20-8", "resnet18-32"]
 
 
 def count(model):
@@ -88,12 +88,22 @@ def test_dropout_is_only_where_it_was_asked_for():
         torch.manual_seed(3)
         model = models.build("wrn-10-1", classes=3, dropout=rate).train()
         assert torch.equal(model(x), model(x)) == (rate == 0)
-    for name, rate in (("conv-small", 0.1), ("wrn-10-1", 1.0), ("wrn-10-1", -0.1)):
+    for name, rate in (("conv-small", 0.1), ("shake-26-2x4d", 0.1), ("wrn-10-1", 1.0)):
         with pytest.raises(InputError, match="dropout: expected"):
             models.build(name, classes=3, dropout=rate)
 
 
-@pytest.mark.parametrize("name, width", [("conv-small", 128), ("wrn-10-1", 64), ("wrn-40-2", 128)])
+WIDTHS = [
+    ("conv-small", 128),
+    ("wrn-10-1", 64),
+    ("wrn-40-2", 128),
+    ("shake-26-2x4d", 16),
+    ("pyramid-20-8", 96),
+    ("resnet18-32", 512),
+]
+
+
+@pytest.mark.parametrize("name, width", WIDTHS)
 def test_features_are_the_model_without_its_last_layer(name, width):
     backbone, size = models.features(name, in_channels=1)
     torch.manual_seed(0)
@@ -117,7 +127,12 @@ def test_small_network_treats_images_apart_and_has_second_derivatives():
 
 
 @pytest.mark.parametrize(
-    "name", ["", "wrn", "wrn-41-2", "wrn-4-2", "wrn-40-0", "wrn-40", "WRN-40-2", "vgg", "wrn-40-2x"]
+    "name",
+    [
+        *("", "wrn", "wrn-41-2", "wrn-4-2", "wrn-40-0", "wrn-40", "WRN-40-2", "vgg", "wrn-40-2x"),
+        *("shake-26-2x3d", "shake-26-2x0d", "shake-20-2x32d", "shake-26-2x32", "shake-26-3x32d"),
+        *("pyramid-271-200", "pyramid-2-200", "pyramid-272-0", "pyramid-272", "resnet18-31"),
+    ],
 )
 def test_unknown_models_are_refused(name):
     for action in (models.check, lambda n: models.build(n, classes=3), models.features):
@@ -125,11 +140,32 @@ def test_unknown_models_are_refused(name):
             action(name)
 
 
+def test_what_is_wrong_with_a_name_is_said():
+    def said(name):
+        with pytest.raises(InputError) as caught:
+            models.check(name)
+        return str(caught.value)
+
+    for name, expected in {
+        "wrn-41-2": "depth 6n + 4 and width of at least 1",
+        "shake-26-2x3d": "an even width of at least 2",
+        "pyramid-12-9": "depth 9n + 2 and alpha of at least 1",
+    }.items():
+        assert said(name) == f"model: expected {expected}, got {name}"
+    unknown = said("vgg")
+    assert unknown.startswith("model: expected one of ") and unknown.endswith(", got 'vgg'")
+    forms = ("wrn-DEPTH-WIDTH", "shake-26-2xWIDTHd", "pyramid-DEPTH-ALPHA")
+    assert set(unknown[23:-11].split(", ")) == {*models.names(), *forms}
+
+
 def test_every_name_can_be_checked():
     for name in models.names():
-        if not name.startswith("resnet"):
+        if name not in ("resnet18", "resnet50"):
             models.check(name)
-    assert {"wrn-40-2", "wrn-28-10", "resnet18", "resnet50", "conv-small"} == set(models.names())
+    assert set(models.names()) == {
+        *("conv-small", "wrn-40-2", "wrn-28-10", "resnet18-32", "resnet18", "resnet50"),
+        *("shake-26-2x32d", "shake-26-2x96d", "shake-26-2x112d", "pyramid-272-200"),
+    }
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

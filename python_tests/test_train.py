@@ -57,6 +57,13 @@ def test_the_rate_falls_at_milestones():
 
 
 @pytest.mark.parametrize("decay_norms", [True, False])
+def test_the_rate_may_begin_and_end_above_0():
+    """AWS's: from .05 to .2 over the warm-up, then down to .001."""
+    options = {"steps": 110, "highest": 0.2, "first": 0.05, "last": 0.001, "warmup": 10}
+    rates = [learning_rate(s, **options) for s in (0, 9, 10, 60, 110)]
+    assert rates == pytest.approx([0.065, 0.2, 0.2, 0.1005, 0.001])
+
+
 def test_training_equals_a_plain_loop(decay_norms):
     made = tiny()
     config = replace(
@@ -246,6 +253,7 @@ def test_scheduled_policies_hear_how_far_the_training_is(monkeypatch):
 BAD = {
     "epochs": (0, "epochs: expected at least 1, got 0"),
     "batch_size": (65, "batch_size: expected at most 64, the training images, got 65"),
+    "views": (257, "views: expected at least 1, less than 257, got 257"),
     "learning_rate": (0.0, "learning_rate: expected more than 0, got 0.0"),
     "momentum": (1.0, "momentum: expected at least 0, less than 1, got 1.0"),
     "weight_decay": (-1e-4, "weight_decay: expected at least 0, got -0.0001"),
@@ -291,6 +299,12 @@ def test_other_bad_calls(tmp_path, monkeypatch):
         ("cifar100", "wrn-28-10", (200, 128, 0.1, 5e-4, 5, (), 5)),
         ("svhn", "wrn-28-10", (200, 128, 0.01, 5e-4, 5, (), 5)),
         ("unknown", "wrn-16-4", (200, 128, 0.1, 5e-4, 5, (), 5)),
+        ("cifar10", "shake-26-2x4d", (1800, 128, 0.01, 1e-3, 5, (), 5)),
+        ("unknown", "shake-26-2x96d", (1800, 128, 0.01, 1e-3, 5, (), 5)),
+        ("cifar100", "pyramid-272-200", (1800, 64, 0.05, 5e-5, 5, (), 5)),
+        ("cifar10", "resnet18-32", (200, 128, 0.1, 5e-4, 5, (), 5)),
+        ("svhn", "shake-26-2x32d", (200, 128, 0.01, 1e-3, 5, (), 5)),
+        ("fashion-mnist-small", "wrn-40-2", (100, 128, 0.2, 2e-4, 5, (), 5)),
     ],
 )
 def test_recipes(name, model, expected):

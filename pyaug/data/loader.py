@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pyaug.data.ordering import order
-from pyaug.data.sets import Lazy, Split
+from pyaug.data.sets import Lazy, Split, cores
 from pyaug.errors import InputError
 
 
@@ -39,7 +38,8 @@ class Loader:
         seed: >= 0.
         drop_last: leave out a last batch that is not full.
         device: where the batches are wanted; default: where the split is.
-        workers: processes that decode images which are not held, at most one a core; 0: this one.
+        workers: processes that decode images which are not held, at most one a core that there is;
+            0: this one.
 
     Raises:
         InputError: a batch size below 1, or, with `drop_last`, above the number of images.
@@ -63,7 +63,7 @@ class Loader:
         self.device = torch.device(split.labels.device if device is None else device)
         self.split = split.to(self.device)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self.drop_last, self.workers = drop_last, min(workers, os.cpu_count() or 1)
+        self.drop_last, self.workers = drop_last, min(workers, cores())
 
     def __len__(self) -> int:
         """Batches an epoch."""

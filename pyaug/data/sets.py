@@ -17,6 +17,12 @@ SAMPLED_FOR_STATISTICS = 1000
 """So many images of a set that is not held in memory give its mean and standard deviation."""
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 class Lazy:
     """Images that are decoded when they are asked for.
 
@@ -45,7 +51,7 @@ class Lazy:
         def put(i: int) -> None:
             images[i] = self[i]
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             for _ in pool.map(put, range(len(self))):  # raises what a thread raised
                 pass
         return images

@@ -3,46 +3,81 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from torch import nn
 
 from pyaug.errors import InputError
+from pyaug.models.pyramid import PyramidNet
+from pyaug.models.resnet import ResNet18
+from pyaug.models.shake_shake import ShakeShake
 from pyaug.models.small import ConvSmall
 from pyaug.models.wide_resnet import WideResNet
 
-_TORCHVISION = ("resnet18", "resnet50")
-_WIDE = re.compile(r"wrn-(\d+)-(\d+)")
+
+class _Family(NamedTuple):
+    """Networks that the numbers in their names, if there are any, tell apart."""
+
+    make: Callable[..., nn.Module]
+    known: tuple[str, ...] = ()  # the papers'
+    expected: str = ""
+    allows: Callable[..., bool] = lambda: True
+
+
+def _torchvision(name: str, *, classes: int, in_channels: int) -> nn.Module:
+    import torchvision.models
+
+    model = getattr(torchvision.models, name)(num_classes=classes)
+    if in_channels != 3:
+        model.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    return model
+
+
+_TORCHVISION = {name: _Family(partial(_torchvision, name)) for name in ("resnet18", "resnet50")}
+_FAMILIES = {
+    "conv-small": _Family(ConvSmall),
+    "wrn-DEPTH-WIDTH": _Family(
+        WideResNet,
+        ("wrn-40-2", "wrn-28-10"),
+        "depth 6n + 4 and width of at least 1",
+        lambda depth, width: depth >= 10 and depth % 6 == 4 and width >= 1,
+    ),
+    "shake-26-2xWIDTHd": _Family(
+        ShakeShake,
+        ("shake-26-2x32d", "shake-26-2x96d", "shake-26-2x112d"),
+        "an even width of at least 2",
+        lambda width: width >= 2 and width % 2 == 0,
+    ),
+    "pyramid-DEPTH-ALPHA": _Family(
+        PyramidNet,
+        ("pyramid-272-200",),
+        "depth 9n + 2 and alpha of at least 1",
+        lambda depth, alpha: depth >= 11 and depth % 9 == 2 and alpha >= 1,
+    ),
+    "resnet18-32": _Family(ResNet18),
+    **_TORCHVISION,
+}
 
 
 def names() -> tuple[str, ...]:
-    """The names of models; any other `wrn-DEPTH-WIDTH` with depth 6n + 4 is one too."""
-    return ("conv-small", "wrn-40-2", "wrn-28-10", *_TORCHVISION)
+    """The names of models; with other numbers, as in `wrn-16-4`, there are more of a family."""
+    return tuple(name for form, family in _FAMILIES.items() for name in family.known or (form,))
 
 
 def check(name: str) -> None:
     """Raise InputError, before any work, unless `build` can build this model."""
-    wide = _WIDE.fullmatch(name)
-    if wide:
-        depth, width = map(int, wide.groups())
-        if depth < 10 or (depth - 4) % 6 or width < 1:
-            raise InputError(f"model: expected depth 6n + 4 and width of at least 1, got {name}")
-    elif name in _TORCHVISION:
-        try:
-            import torchvision  # noqa: F401  heavy, and not everybody has it
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"model {name}: expected torchvision; pip install torchvision"
-            ) from error
-    elif name not in names():
-        known = ", ".join(names())
-        raise InputError(f"model: expected one of {known} or wrn-DEPTH-WIDTH, got {name!r}")
+    _find(name)
 
 
 def build(name: str, *, classes: int, in_channels: int = 3, dropout: float = 0.0) -> nn.Module:
     """A model with fresh weights from torch's global generator.
 
     Args:
-        name: see `names`. The ResNets are torchvision's, made for images of about 224 pixels.
+        name: see `names`. `resnet18` and `resnet50` are torchvision's, made for images of about 224
+            pixels, the others for about 32.
         classes: number of logits; the last layer is called `fc`.
         in_channels: of the images.
         dropout: Wide-ResNets only, in [0, 1).
@@ -50,16 +85,13 @@ def build(name: str, *, classes: int, in_channels: int = 3, dropout: float = 0.0
     Raises:
         InputError: an unknown name, a missing torchvision, or dropout where there is none.
     """
-    check(name)
-    if not 0 <= dropout < 1 or (dropout and not _WIDE.fullmatch(name)):
-        which = "in [0, 1)" if _WIDE.fullmatch(name) else f"0 for {name}"
+    family, numbers = _find(name)
+    wide = family.make is WideResNet
+    if not 0 <= dropout < 1 or (dropout and not wide):
+        which = "in [0, 1)" if wide else f"0 for {name}"
         raise InputError(f"dropout: expected {which}, got {dropout}")
-    if name == "conv-small":
-        return ConvSmall(classes=classes, in_channels=in_channels)
-    if name in _TORCHVISION:
-        return _resnet(name, classes, in_channels)
-    depth, width = map(int, _WIDE.fullmatch(name).groups())
-    return WideResNet(depth, width, classes=classes, in_channels=in_channels, dropout=dropout)
+    options = {"dropout": dropout} if wide else {}
+    return family.make(*numbers, classes=classes, in_channels=in_channels, **options)
 
 
 def features(name: str, in_channels: int = 3) -> tuple[nn.Module, int]:
@@ -77,11 +109,23 @@ def features(name: str, in_channels: int = 3) -> tuple[nn.Module, int]:
     return model, width
 
 
-def _resnet(name: str, classes: int, in_channels: int) -> nn.Module:
-    import torchvision.models
+def _find(name: str) -> tuple[_Family, list[int]]:
+    """The family and the numbers in a name; InputError where there is no such network."""
+    for form, family in _FAMILIES.items():
+        match = re.fullmatch(re.sub("[A-Z]+", r"(\\d+)", form), name)
+        if match:
+            numbers = [int(number) for number in match.groups()]
+            if not family.allows(*numbers):
+                raise InputError(f"model: expected {family.expected}, got {name}")
+            if name in _TORCHVISION:
+                _require_torchvision(name)
+            return family, numbers
+    known = ", ".join(dict.fromkeys((*names(), *_FAMILIES)))
+    raise InputError(f"model: expected one of {known}, got {name!r}")
 
-    model = getattr(torchvision.models, name)(num_classes=classes)
-    if in_channels != 3:
-        model.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-        nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
-    return model
+
+def _require_torchvision(name: str) -> None:
+    try:
+        import torchvision  # noqa: F401  heavy, and not everybody has it
+    except ModuleNotFoundError as error:
+        raise InputError(f"model {name}: expected torchvision; pip install torchvision") from error

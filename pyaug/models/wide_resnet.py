@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyaug.models.weights import start
+
 
 class WideResNet(nn.Module):
     """WRN-depth-width: three groups of (depth − 4)/6 pre-activation blocks B(3, 3) (Table 1).
 
     The groups have 16, 32 and 64 × width channels; the second and third halve the resolution.
-    Convolutions have no bias and He's normal initialisation by fan-out, batch norms start at 1
-    and 0, as the authors' code has them. (Fast AutoAugment's code differs: biases, torch's default
-    initialisation, running statistics that take 0.9 of each batch.)
+    Convolutions have no bias, and the weights start as in the authors' code. (Fast AutoAugment's
+    code differs: biases, torch's default initialisation, running statistics that take 0.9 of each
+    batch.)
 
     Args:
         depth: 6n + 4.
@@ -37,10 +39,7 @@ class WideResNet(nn.Module):
         self.groups = nn.Sequential(*groups)
         self.norm = nn.BatchNorm2d(before)
         self.fc = nn.Linear(before, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.fc.bias)
+        start(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float `[B, C, H, W]` to logits `[B, classes]`."""

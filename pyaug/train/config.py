@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -18,16 +19,27 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Config:
-    """Options of a training; None means: as the data set's recipe has it."""
+    """Options of a training; None means: as the recipe of data set and network has it."""
 
     model: str | None = None
-    """The network: wrn-40-2, wrn-28-10, any wrn-DEPTH-WIDTH, resnet18, resnet50, conv-small."""
+    """The network: wrn-40-2, wrn-28-10, shake-26-2x32d, -2x96d and -2x112d (Shake-Shake),
+    pyramid-272-200 (with ShakeDrop), any other wrn-DEPTH-WIDTH, shake-26-2xWIDTHd and
+    pyramid-DEPTH-ALPHA, resnet18-32 for small images, resnet18 and resnet50 for large ones,
+    conv-small."""
     epochs: int | None = None
     """How often the images are seen."""
     batch_size: int | None = None
     """Images a step."""
+    views: int = 1
+    """How often a step sees each of its images, every time under a draw of its own (Batch
+    Augmentation, also called enlarged batch); 1 to 256. Neither the number of steps nor the
+    learning rate changes."""
     learning_rate: float | None = None
     """The highest rate of SGD with Nesterov momentum."""
+    first_learning_rate: float = 0.0
+    """Where the rate rises from during the warm-up."""
+    last_learning_rate: float = 0.0
+    """Where the cosine ends."""
     momentum: float = 0.9
     """Nesterov momentum, in [0, 1)."""
     weight_decay: float | None = None
@@ -37,7 +49,7 @@ class Config:
     warmup_epochs: float | None = None
     """Epochs over which the rate rises linearly; at most a tenth of all where not given."""
     milestones: tuple[float, ...] | None = None
-    """Epochs at which the rate falls to a tenth; none: it falls as a cosine to 0."""
+    """Epochs at which the rate falls to a tenth; none: it falls as a cosine."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes, in [0, 1)."""
     clip: float | None = None
@@ -60,7 +72,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Defaults that suit a data set."""
+    """Defaults that suit a data set and a network."""
 
     model: str
     epochs: int
@@ -84,20 +96,35 @@ RECIPES = {
     "svhn": replace(_CIFAR, learning_rate=0.01),
     "imagenet": _IMAGENET,
 }
-WEIGHT_DECAY = {"wrn-40-2": 2e-4, "wrn-28-10": 5e-4}
-"""The recipe's by network, wherever one of these is trained."""
+NETWORKS: dict[str, dict[str, Any]] = {
+    "wrn-40-2": {"weight_decay": 2e-4},
+    "wrn-28-10": {"weight_decay": 5e-4},
+    "shake-26-*": {"weight_decay": 1e-3, "learning_rate": 0.01, "epochs": 1800},
+    "pyramid-*": {"weight_decay": 5e-5, "learning_rate": 0.05, "epochs": 1800, "batch_size": 64},
+}
+"""What the CIFAR recipe changes by network; elsewhere only the weight decay goes with a network."""
+
+MOST_VIEWS = 256
+"""A view's number has 8 bits, between those of the image's index and of the epoch."""
 
 LARGE = 64
 """Unknown data sets of images above so many pixels a side get ImageNet's recipe and ResNet-18."""
 
 
-def recipe(data: DataSet) -> Recipe:
-    """The recipe of a data set, by its name or, for an unknown one, its images' size."""
-    if max(data.shape[1:]) > LARGE:
-        fallback = replace(_IMAGENET, model="resnet18", epochs=90, milestones=())
-    else:
-        fallback = _CIFAR
-    return RECIPES.get(data.name, fallback)
+def recipe(data: DataSet, model: str | None = None) -> Recipe:
+    """The recipe of a data set and a network.
+
+    Args:
+        data: known by its name or, where that is unknown, by its images' size.
+        model: the network's name; default: the data set's own.
+    """
+    large = replace(_IMAGENET, model="resnet18", epochs=90, milestones=())
+    found = RECIPES.get(data.name, large if max(data.shape[1:]) > LARGE else _CIFAR)
+    name = model or found.model
+    changes = next((c for form, c in NETWORKS.items() if fnmatchcase(name, form)), {})
+    if found != _CIFAR:
+        changes = {k: v for k, v in changes.items() if k == "weight_decay"}
+    return replace(found, model=name, **changes)
 
 
 def complete(config: Config, data: DataSet, model: nn.Module | None = None) -> Config:
@@ -107,20 +134,19 @@ def complete(config: Config, data: DataSet, model: nn.Module | None = None) -> C
         InputError: an option out of its range, an unknown model, a device that is missing.
     """
     _check_ranges(config)
-    known = recipe(data)
-    name = "custom" if model is not None else config.model or known.model
+    known = recipe(data, config.model if model is None else "custom")
     if model is None:
-        models.check(name)
+        models.check(known.model)
     epochs = config.epochs or known.epochs
     device = pick_device(config.device)
     stretched = tuple(m * epochs / known.epochs for m in known.milestones)
     full = replace(
         config,
-        model=name,
+        model=known.model,
         epochs=epochs,
         batch_size=_given(config.batch_size, min(known.batch_size, len(data.train))),
         learning_rate=_given(config.learning_rate, known.learning_rate),
-        weight_decay=_given(config.weight_decay, WEIGHT_DECAY.get(name, known.weight_decay)),
+        weight_decay=_given(config.weight_decay, known.weight_decay),
         warmup_epochs=_given(config.warmup_epochs, min(known.warmup_epochs, epochs / 10)),
         milestones=_given(config.milestones, stretched),
         clip=_given(config.clip, known.clip),
@@ -143,7 +169,10 @@ def _given(value: _T | None, default: _T) -> _T:
 _RANGES = {
     "epochs": AT_LEAST_1,
     "batch_size": AT_LEAST_1,
+    "views": (1, True, MOST_VIEWS + 1),
     "learning_rate": ABOVE_0,
+    "first_learning_rate": AT_LEAST_0,
+    "last_learning_rate": AT_LEAST_0,
     "momentum": SHARE,
     "weight_decay": AT_LEAST_0,
     "warmup_epochs": AT_LEAST_0,

@@ -21,7 +21,7 @@ from pyaug.errors import InputError
 from pyaug.policy import Policy
 from pyaug.run import Run, capture_rng, isolated_rng, progress, restore_rng
 from pyaug.train.config import Config, complete
-from pyaug.train.pipeline import Pipeline
+from pyaug.train.pipeline import Pipeline, repeated
 from pyaug.train.schedule import learning_rate
 
 
@@ -57,7 +57,7 @@ def train(
 
     Args:
         data: trained on `data.train`, evaluated on `data.test`.
-        config: options; what is None there comes from the data set's recipe.
+        config: options; what is None there comes from the recipe of data set and network.
         run: a folder for config, log and a checkpoint after each epoch.
         resume: go on in that folder after its last checkpoint.
         policy: a name, a path or a `Policy`, applied before the default augmentation; None: that
@@ -125,6 +125,8 @@ class _Trainer:
             learning_rate,
             steps=config.epochs * self.per_epoch,
             highest=config.learning_rate,
+            first=config.first_learning_rate,
+            last=config.last_learning_rate,
             warmup=round(config.warmup_epochs * self.per_epoch),
             milestones=[round(m * self.per_epoch) for m in config.milestones],
         )
@@ -180,6 +182,7 @@ class _Trainer:
     def _step(self, batch: Batch, *, epoch: int, rate: float) -> Tensor:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        batch = repeated(batch, self.config.views)
         logits = _logits(self.model, self.pipeline.train(batch, epoch=epoch), self.config.bf16)
         smoothing = self.config.label_smoothing
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)

@@ -11,6 +11,8 @@ from pyaug.data import Batch, DataSet
 from pyaug.policy import Policy
 from pyaug.train.config import LARGE, RECIPES
 
+_INDEX_BITS = 32  # above them are 8 of the view, then the epoch's
+
 
 class Pipeline:
     """Augmentation, then normalisation, on the device.
@@ -67,3 +69,19 @@ class Pipeline:
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 to float32 of mean 0 and deviation 1 per channel over the train images."""
         return (images.float() - self.mean) / self.std
+
+
+def repeated(batch: Batch, views: int) -> Batch:
+    """Each image `views` times, view after view: image b's view v stands at v·B + b.
+
+    Batch Augmentation (Hoffer et al., CVPR 2020). A view has an index of its own, view 0 the
+    image's, so `Pipeline.train` draws for it by (seed, index, epoch, view) alone.
+
+    Args:
+        batch: of a data set with fewer than 2^32 images.
+        views: 1 to 256.
+    """
+    if views == 1:
+        return batch
+    index = batch.index + (torch.arange(views, device=batch.index.device) << _INDEX_BITS)[:, None]
+    return Batch(batch.images.repeat(views, 1, 1, 1), batch.labels.repeat(views), index.flatten())
