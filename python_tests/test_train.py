@@ -56,7 +56,6 @@ def test_the_rate_falls_at_milestones():
 # --- The loop ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("decay_norms", [True, False])
 def test_the_rate_may_begin_and_end_above_0():
     """AWS's: from .05 to .2 over the warm-up, then down to .001."""
     options = {"steps": 110, "highest": 0.2, "first": 0.05, "last": 0.001, "warmup": 10}
@@ -64,6 +63,7 @@ def test_the_rate_may_begin_and_end_above_0():
     assert rates == pytest.approx([0.065, 0.2, 0.2, 0.1005, 0.001])
 
 
+@pytest.mark.parametrize("decay_norms", [True, False])
 def test_training_equals_a_plain_loop(decay_norms):
     made = tiny()
     config = replace(
