@@ -23,21 +23,40 @@ class Progress(Protocol):
 def progress(
     title: str, total: int, *, done: int = 0, stream: TextIO | None = None
 ) -> Iterator[Progress]:
-    """Show live progress with an estimate of the time left.
+    """Show live progress with an estimate of the time left; within another progress, nothing.
 
     A bar of rich where that is installed and `stream` (default: stderr) is a terminal; otherwise
     a plain line every ten seconds and at the end. `done` of the `total` steps lie in an earlier
     part of the run, and do not count for the estimate.
     """
+    global _shown
+    if _shown:
+        yield _Silent()
+        return
     stream = stream or sys.stderr
     bar = _rich_bar(title, total, done, stream) if stream.isatty() else None
-    if bar is None:
-        lines = _Plain(title, total, done, stream)
-        yield lines
-        lines.show()
-    else:
-        with bar.live:
-            yield bar
+    _shown = True
+    try:
+        if bar is None:
+            lines = _Plain(title, total, done, stream)
+            yield lines
+            lines.show()
+        else:
+            with bar.live:
+                yield bar
+    finally:
+        _shown = False
+
+
+_shown = False
+
+
+class _Silent:
+    def advance(self, steps: int = 1, **shown: float | str) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass
 
 
 def duration(seconds: float) -> str:

@@ -264,3 +264,17 @@ def test_progress_on_a_terminal(monkeypatch, rich):
 def test_durations():
     for seconds, text in ((0.2, "0 s"), (59.4, "59 s"), (187, "3:07 min"), (7500, "2:05 h")):
         assert duration(seconds) == text
+
+
+def test_a_progress_within_another_is_silent():
+    outer, inner = io.StringIO(), io.StringIO()
+    with progress("search", 2, stream=outer) as bar:
+        with progress("train", 3, stream=inner) as silent:
+            silent.advance(3)
+            silent.say("a line")
+        bar.advance(2)
+    assert inner.getvalue() == ""
+    assert "search 2/2" in outer.getvalue()
+    with progress("train", 1, stream=inner):
+        pass
+    assert "train 0/1" in inner.getvalue()
