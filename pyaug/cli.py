@@ -18,12 +18,21 @@ from pyaug import policies
 from pyaug._native import OPERATIONS, info
 from pyaug.errors import InputError
 
-SEARCHES = {"faster-aa": "pyaug.search.faster_aa"}
+SEARCHES = {
+    "faster-aa": "pyaug.search.faster_aa",
+    "ddas": "pyaug.search.ddas",
+    "deep-aa": "pyaug.search.deep_aa",
+    "aws": "pyaug.search.aws",
+    "a2-aug": "pyaug.search.a2_aug",
+    "fast-aa": "pyaug.search.fast_aa",
+    "randaugment": "pyaug.search.randaugment",
+}
 """The methods of `pyaug search`: each a module with a Config and a function `search`."""
 
 COMMANDS = {
     "search": f"find a policy for a data set ({', '.join(SEARCHES)})",
     "train": "train a network, with a policy or without",
+    "compare": "search and train with several methods and policies, and write one table",
     "preview": "draw what a policy or an operation does to images",
     "report": "write the report of a run anew",
     "policies": "list the policies that are known by name",
@@ -32,7 +41,7 @@ COMMANDS = {
 }
 _EXTRA = ("tyro", "rich", "matplotlib", "jinja2")
 _NEEDED = {"preview": ("tyro", "matplotlib")}  # of these; the others need the report's too
-_RESUMED = ("search", "train")
+_RESUMED = ("search", "train", "compare")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The commands with options, which tyro makes of typed dataclasses: search, train, preview, report.
+"""The commands with options, which tyro makes of typed dataclasses.
 
 Imported by :mod:`pyaug.cli` only when one of them is asked for.
 """
@@ -10,22 +10,24 @@ import io
 import re
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, UnionType
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
 import tyro
 
+from pyaug import compare, policies, report, train
 from pyaug import data as data_sets
-from pyaug import policies, report, train
 from pyaug.cli import SEARCHES
 from pyaug.errors import InputError
 from pyaug.report import preview, samples, words
 
 _C = TypeVar("_C")
 _T = TypeVar("_T")
+_Texts = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[TEXT ...]")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,7 @@ class General(Source):
     """Options of every run."""
 
     out: Path | None = None
-    """The run's folder, new or empty; by default runs/faster-aa after the search's name, and
-    runs/train."""
+    """The run's folder, new or empty; by default in runs/, after the search or the command."""
     resume: bool = False
     """Go on in that folder after the last epoch that ended there."""
     debug: bool = False
@@ -73,6 +74,27 @@ class Train(General):
     """A policy's name (see pyaug policies) or file; none: the default augmentation alone."""
     seeds: int = 1
     """So many trainings with seeds from --seed on, each in a folder of its own in --out."""
+    training: train.Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(General):
+    """Options of a comparison, with the trainings' own."""
+
+    methods: _Texts = ()
+    """Searches, a column each (see pyaug search); NAME=METHOD names the column otherwise, so that
+    a method may stand there several times."""
+    policies: _Texts = ("baseline", "random", "trivialaugment-wide")
+    """Columns without a search, the first of which the others are compared with: baseline (the
+    default augmentation alone), crop-flip (that without its cutout, which papers call baseline),
+    none (no augmentation), random (of Faster AutoAugment's form, another for each seed: a control
+    for searches), a policy's name or file; NAME=POLICY names the column otherwise."""
+    search_options: _Texts = ()
+    """Options of searches as COLUMN.OPTION=VALUE, such as faster-aa.epochs=5; for the others see
+    pyaug search METHOD --help."""
+    training_options: _Texts = ()
+    """Options of a column's trainings that differ from the others', in the same form."""
+    comparison: compare.Config
     training: train.Config
 
 
@@ -117,7 +139,7 @@ def search(arguments: Sequence[str]) -> None:
     """``pyaug search METHOD``."""
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
-        lines = [f"  {name}  {_first_line(import_module(m))}" for name, m in SEARCHES.items()]
+        lines = [f"  {name:11}  {_first_line(import_module(m))}" for name, m in SEARCHES.items()]
         print("usage: pyaug search METHOD [OPTIONS]\n\nmethods:\n" + "\n".join(lines))
         return
     if name not in SEARCHES:
@@ -154,6 +176,51 @@ def training(arguments: Sequence[str]) -> None:
     print(f"report: {report.write(out, data=data)}")
 
 
+def comparing(arguments: Sequence[str]) -> None:
+    """``pyaug compare``."""
+    about = "Search with each method, train with what each found and with policies, and compare."
+    options = _parse(Compare, arguments, "compare", about)
+    out, chosen = options.out or Path("runs/compare"), columns(options)
+    how = {"run": out, "resume": options.resume, "say": partial(print, flush=True)}
+    table = compare.compare(options.load(), chosen, options.comparison, **how)
+    print(f"\n{(out / 'compare.md').read_text()}\ntable: {out / 'compare.html'}")
+    if table.failures:
+        first = next(iter(table.failures.items()))
+        many = f"{len(table.failures)} cells failed, --resume tries them again; the first:"
+        raise InputError(f"{many} {first[0]}: {first[1]}")
+
+
+def columns(options: Compare) -> list[compare.Column]:
+    """The columns that a comparison's options ask for, checked as far as no data are needed.
+
+    Raises:
+        InputError: an unknown method or policy; options of a column that is not there, that its
+            Config lacks, or of another type.
+    """
+    said = {"search_options": options.search_options, "training_options": options.training_options}
+    changes = {field: _by_column(pairs, field) for field, pairs in said.items()}
+
+    def changed(config: _T, name: str, field: str) -> _T:
+        return _changed(config, changes[field].pop(name, {}), f"{field}: {name}")
+
+    chosen = []
+    for name, what in map(_named, options.policies):
+        training = changed(options.training, name, "training_options")
+        chosen.append(compare.known(what, training, name=name))
+    for name, what in map(_named, options.methods):
+        if what not in SEARCHES:
+            raise InputError(f"methods: expected some of {', '.join(SEARCHES)}, got {what!r}")
+        method = import_module(SEARCHES[what])
+        start = replace(method.Config(), device=options.training.device)
+        search = changed(start, name, "search_options")
+        training = changed(options.training, name, "training_options")
+        chosen.append(compare.Column(name, training, method=method, options=search))
+    for field, left in changes.items():
+        for name in left:
+            raise InputError(f"{field}: expected the name of a column of theirs, got {name!r}")
+    return chosen
+
+
 def previewing(arguments: Sequence[str]) -> None:
     """``pyaug preview``."""
     about = "Draw images before and after; by default the policy trivialaugment-wide."
@@ -188,13 +255,59 @@ def reporting(arguments: Sequence[str]) -> None:
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "search": search,
     "train": training,
+    "compare": comparing,
     "preview": previewing,
     "report": reporting,
 }
 
 
-def _parse(options: type[_T], arguments: Sequence[str], command: str, about: str) -> _T:
-    """Options from the command line; what tyro refuses becomes an InputError."""
+def _named(column: str) -> tuple[str, str]:
+    """A column's name and what stands there, of `NAME=WHAT` or `WHAT` alone."""
+    name, equals, what = column.partition("=")
+    return (name, what) if equals else (_label(column), column)
+
+
+def _by_column(pairs: Sequence[str], field: str) -> dict[str, dict[str, str]]:
+    """Of `COLUMN.OPTION=VALUE` the values, by column and option."""
+    found: dict[str, dict[str, str]] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        column, dot, option = key.rpartition(".")
+        if not (equals and dot):
+            raise InputError(f"{field}: expected COLUMN.OPTION=VALUE, got {pair!r}")
+        found.setdefault(column, {})[option.replace("-", "_")] = value
+    return found
+
+
+def _changed(config: _T, values: dict[str, str], where: str) -> _T:
+    """A config with some of its options read from text, where several numbers have commas."""
+    kinds = {field.name: str(field.type) for field in fields(config) if field.name != "seed"}
+    for option, value in values.items():
+        if option not in kinds:
+            raise InputError(f"{where}: expected an option of {', '.join(kinds)}, got {option!r}")
+        several = value.split(",") if "tuple" in kinds[option] else [value]
+        words = [f"--{option.replace('_', '-')}", *several]
+        try:
+            config = _parse(type(config), words, "compare", "", start=config)
+        except InputError as error:
+            raise InputError(f"{where}: {str(error).partition(' (see')[0]}") from error
+    return config
+
+
+def _parse(
+    options: type[_T],
+    arguments: Sequence[str],
+    command: str,
+    about: str,
+    *,
+    start: _T | None = None,
+) -> _T:
+    """Options from the command line; what tyro refuses becomes an InputError.
+
+    With `start`, these are its changes: what is not said stays, and True or False follows a switch.
+    """
+    others = {} if start is None else {"default": start}
+    switches = tyro.conf.FlagCreatePairsOff if start is None else tyro.conf.FlagConversionOff
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -205,10 +318,11 @@ def _parse(options: type[_T], arguments: Sequence[str], command: str, about: str
                 description=about,
                 config=(
                     tyro.conf.OmitArgPrefixes,
-                    tyro.conf.FlagCreatePairsOff,
                     tyro.conf.PositionalRequiredArgs,
+                    switches,
                 ),
                 registry=_numbers,
+                **others,
             )
     except SystemExit as stop:
         if not stop.code:
