@@ -278,3 +278,19 @@ def test_a_progress_within_another_is_silent():
     with progress("train", 1, stream=inner):
         pass
     assert "train 0/1" in inner.getvalue()
+
+
+def test_an_interrupt_while_saving_stays_one(tmp_path, monkeypatch):
+    """torch.save, interrupted, raises an error of its own from it."""
+
+    def interrupted(*_):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("unexpected pos")
+
+    with Run(tmp_path / "run", Config()) as run:
+        monkeypatch.setattr(torch, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.save({"a": 1})
+    assert not list((tmp_path / "run").glob(".*partial"))

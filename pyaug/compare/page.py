@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -41,20 +39,18 @@ def write(table: Table, folder: Path) -> None:
 def html(table: Table) -> str:
     """The page: one file that needs no network, in the report's style."""
     environment = Environment(
-        loader=PackageLoader("pyaug.compare", "."),
+        loader=ChoiceLoader([PackageLoader(f"pyaug.{p}", ".") for p in ("compare", "report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["duration"] = duration
-    report = (resources.files("pyaug.report") / "page.html").read_text(encoding="utf-8")
     drawn = [o for o in table.outcomes if o.errors]
     return environment.get_template("page.html").render(
         table=table,
         title=_title(table),
         about=_about(table),
-        style=Markup(re.search("<style>(.*?)</style>", report, re.DOTALL)[1]),
         header=_HEADER,
         legend=_LEGEND,
         rows=[_row(table, outcome) for outcome in table.outcomes],
@@ -128,8 +124,8 @@ def _picture(outcomes: list[Outcome]) -> str:
     def paint(axes: Axes) -> None:
         costs = [o.hours or 0.0 for o in outcomes]
         for i, (o, cost) in enumerate(zip(outcomes, costs, strict=True)):
-            colour = figures._SERIES[i % len(figures._SERIES)]
-            marker = _MARKERS[i // len(figures._SERIES) % len(_MARKERS)]
+            colour = figures.SERIES[i % len(figures.SERIES)]
+            marker = _MARKERS[i // len(figures.SERIES) % len(_MARKERS)]
             style = {"color": colour, "marker": marker, "linestyle": "", "capsize": 3}
             bar = numbers.spread(o.errors) or 0.0
             axes.errorbar(cost, numbers.mean(o.errors), bar, label=o.name, **style)
@@ -144,7 +140,7 @@ def _picture(outcomes: list[Outcome]) -> str:
         axes.set_xlabel("search, device-hours")
         axes.set_ylabel("test error, %")
 
-    return figures._svg(paint, height=2.8 + 0.1 * len(outcomes))
+    return figures.svg(paint, height=2.8 + 0.1 * len(outcomes))
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 _INK, _FAINT = "#010101", "#020202"  # stand for the page's colours until the SVG is written
-_SERIES = tuple(f"#0000{i:02x}" for i in range(1, 7))
+SERIES = tuple(f"#0000{i:02x}" for i in range(1, 7))
 _PAGE = {_INK: "currentColor", _FAINT: "var(--faint)"} | {
-    colour: f"var(--series-{i})" for i, colour in enumerate(_SERIES, 1)
+    colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)
 }
 _PLAINER = {  # what an SVG inside a page has no use for
     r'<svg [^>]*?(viewBox="[^"]*")[^>]*>': r'<svg \1 role="img">',
@@ -59,14 +59,14 @@ def bars(values: Mapping[str, float], unit: str) -> str:
 
     def paint(axes: Axes) -> None:
         names = list(values)
-        drawn = axes.barh(names, list(values.values()), color=_SERIES[0], height=0.7)
+        drawn = axes.barh(names, list(values.values()), color=SERIES[0], height=0.7)
         axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=9)
         axes.invert_yaxis()
         axes.margins(x=0.14, y=0.01)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(unit)
 
-    return _svg(paint, height=0.8 + 0.24 * len(values))
+    return svg(paint, height=0.8 + 0.24 * len(values))
 
 
 def curves(lines: Sequence[Line], unit: str, *, from_zero: bool = False) -> str:
@@ -76,7 +76,7 @@ def curves(lines: Sequence[Line], unit: str, *, from_zero: bool = False) -> str:
         labels = list(dict.fromkeys(line.label for line in lines))
         for line in lines:
             i = labels.index(line.label)
-            style = {"color": _SERIES[i % len(_SERIES)], "linestyle": ["-", "--", ":"][i // 6 % 3]}
+            style = {"color": SERIES[i % len(SERIES)], "linestyle": ["-", "--", ":"][i // 6 % 3]}
             marker = "o" if len(line.counts) == 1 else None
             first = line is next(other for other in lines if other.label == line.label)
             label = line.label if first and len(labels) > 1 else None
@@ -91,7 +91,7 @@ def curves(lines: Sequence[Line], unit: str, *, from_zero: bool = False) -> str:
         axes.set_xlabel(lines[0].axis)
         axes.set_ylabel(unit)
 
-    return _svg(paint, height=2.7)
+    return svg(paint, height=2.7)
 
 
 def dots(groups: Mapping[str, Sequence[float]], unit: str) -> str:
@@ -99,7 +99,7 @@ def dots(groups: Mapping[str, Sequence[float]], unit: str) -> str:
 
     def paint(axes: Axes) -> None:
         for row, values in enumerate(groups.values()):
-            colour = _SERIES[row % len(_SERIES)]
+            colour = SERIES[row % len(SERIES)]
             axes.plot(values, [row] * len(values), "o", color=colour, markersize=6)
             mean = sum(values) / len(values)
             axes.plot([mean, mean], [row - 0.3, row + 0.3], color=_INK, linewidth=2)
@@ -110,20 +110,21 @@ def dots(groups: Mapping[str, Sequence[float]], unit: str) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
         axes.set_xlabel(unit)
 
-    return _svg(paint, height=0.9 + 0.5 * len(groups))
+    return svg(paint, height=0.9 + 0.5 * len(groups))
 
 
-def _svg(paint: Callable[[Axes], Any], *, height: float) -> str:
+def svg(paint: Callable[[Axes], Any], *, height: float) -> str:
+    """What `paint` draws on axes of the report's style, in `SERIES` colours; height in inches."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         paint(figure.subplots())
         out = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
     for pattern, instead in _PLAINER.items():
-        svg = re.sub(pattern, instead, svg, flags=re.DOTALL)
+        text = re.sub(pattern, instead, text, flags=re.DOTALL)
     for colour, of_page in _PAGE.items():
-        svg = svg.replace(colour, of_page)
-    return svg
+        text = text.replace(colour, of_page)
+    return text
