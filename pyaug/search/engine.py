@@ -3,19 +3,71 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, distributed
 
 from pyaug.data import DataSet, Split, check_classes, stratified_splits
 from pyaug.errors import InputError
 from pyaug.policy import Policy
 from pyaug.progress import Progress
 from pyaug.run import Run, capture_rng, isolated_rng, progress, restore_rng
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that search together: torchrun's, or, as by default, this one alone.
+
+    They talk on the CPU, in a group of their own without a time limit: what rank 0 does alone, such
+    as a training, may take hours.
+    """
+
+    rank: int = 0
+    size: int = 1
+    group: Any = None
+
+    @classmethod
+    def join(cls) -> World:
+        """This process among torchrun's, each on a CUDA device of its own; alone without it."""
+        if not distributed.is_available():
+            return cls()
+        if not distributed.is_initialized():
+            if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+                return cls()
+            distributed.init_process_group("gloo")
+        if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        group = distributed.new_group(backend="gloo", timeout=timedelta(days=365))
+        return cls(distributed.get_rank(), distributed.get_world_size(), group)
+
+    def gather(self, value: Tensor) -> Tensor:
+        """Every rank's value, [...] on the CPU, as [size, ...]."""
+        if self.group is None:
+            return value[None]
+        parts = [torch.empty_like(value) for _ in range(self.size)]
+        distributed.all_gather(parts, value.contiguous(), group=self.group)
+        return torch.stack(parts)
+
+    def agree(self, value: Any) -> Any:
+        """Rank 0's value, plain data and tensors, which the others get on the CPU."""
+        if self.group is None:
+            return value
+        file = io.BytesIO()
+        torch.save(value, file)
+        box = [file.getvalue()]
+        distributed.broadcast_object_list(box, src=0, group=self.group)
+        if self.rank == 0:
+            return value
+        return torch.load(io.BytesIO(box[0]), map_location="cpu", weights_only=True)
 
 
 class Search(ABC):
@@ -31,6 +83,8 @@ class Search(ABC):
     finished = False
     """Set where a search ends before its last round."""
     device: torch.device
+    world = World()
+    """Under torchrun, for a search that knows of it; then only rank 0 has a folder."""
 
     def prepare(self, folder: Path | None, *, resume: bool) -> None:  # noqa: B027  most need none
         """What comes before the first round, such as a training, in a folder of its own."""
@@ -71,7 +125,7 @@ def conduct(
         raise InputError("resume: expected run, the folder to go on in")
     with isolated_rng(config.seed), contextlib.ExitStack() as stack:
         search = make()
-        if run is None:
+        if run is None or search.world.rank > 0:
             _fit(search, None, resume=False)
             return search.policy()
         folder = stack.enter_context(Run(run, config, resume=resume, inputs=inputs))
@@ -84,14 +138,15 @@ def conduct(
 def _fit(search: Search, folder: Run | None, *, resume: bool) -> None:
     """The rounds that are left."""
     search.prepare(folder and folder.path, resume=resume)
-    state = folder.load() if folder else None
+    state = search.world.agree(folder.load() if folder else None)
     done = 0
     if state is not None:
         done, search.finished = state["rounds"], state["finished"]
         search.restore(state["search"])
         restore_rng(state["rng"])
     total = search.rounds * search.steps
-    with progress(f"search {search.method}", total, done=done * search.steps) as bar:
+    shown = {"stream": io.StringIO()} if search.world.rank else {}
+    with progress(f"search {search.method}", total, done=done * search.steps, **shown) as bar:
         while done < search.rounds and not search.finished:
             began = time.monotonic()
             facts = search.round(done, bar)
