@@ -24,6 +24,7 @@ from pyaug import data as data_sets
 from pyaug.cli import SEARCHES
 from pyaug.errors import InputError
 from pyaug.report import preview, samples, words
+from pyaug.run import alone, processes
 
 _C = TypeVar("_C")
 _T = TypeVar("_T")
@@ -83,7 +84,8 @@ class Compare(General):
 
     methods: _Texts = ()
     """Searches, a column each (see pyaug search); NAME=METHOD names the column otherwise, so that
-    a method may stand there several times."""
+    a method may stand there several times. What deep-aa finds in several layers is trained without
+    the default augmentation, which it holds itself."""
     policies: _Texts = ("baseline", "random", "trivialaugment-wide")
     """Columns without a search, the first of which the others are compared with: baseline (the
     default augmentation alone), crop-flip (that without its cutout, which papers call baseline),
@@ -149,8 +151,12 @@ def search(arguments: Sequence[str]) -> None:
     out = options.out or Path("runs") / name
     data = options.load()
     policy = module.search(data, options.method, run=out, resume=options.resume)
+    if processes()[0]:
+        return
     page = report.write(out, data=data)
     print(*words.sentences(policy), sep="\n")
+    if not _wants_default(module, options.method):
+        print("It holds crop, flip and cutout itself: pyaug train --no-default-augmentation")
     print(f"policy: {out / 'policy.json'}\nreport: {page}")
 
 
@@ -160,6 +166,7 @@ def training(arguments: Sequence[str]) -> None:
     options = _parse(Train, arguments, "train", about)
     if options.seeds < 1:
         raise InputError(f"seeds: expected at least 1, got {options.seeds}")
+    alone("train")
     policy = None if options.policy is None else policies.resolve(options.policy)
     out = options.out or Path("runs/train")
     data = options.load()
@@ -180,6 +187,7 @@ def comparing(arguments: Sequence[str]) -> None:
     """``pyaug compare``."""
     about = "Search with each method, train with what each found and with policies, and compare."
     options = _parse(Compare, arguments, "compare", about)
+    alone("compare")
     out, chosen = options.out or Path("runs/compare"), columns(options)
     how = {"run": out, "resume": options.resume, "say": partial(print, flush=True)}
     table = compare.compare(options.load(), chosen, options.comparison, **how)
@@ -213,7 +221,9 @@ def columns(options: Compare) -> list[compare.Column]:
         method = import_module(SEARCHES[what])
         start = replace(method.Config(), device=options.training.device)
         search = changed(start, name, "search_options")
-        training = changed(options.training, name, "training_options")
+        default = options.training.default_augmentation and _wants_default(method, search)
+        training = replace(options.training, default_augmentation=default)
+        training = changed(training, name, "training_options")
         chosen.append(compare.Column(name, training, method=method, options=search))
     for field, left in changes.items():
         for name in left:
@@ -259,6 +269,11 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "preview": previewing,
     "report": reporting,
 }
+
+
+def _wants_default(method: ModuleType, config: Any) -> bool:
+    """Whether a network is to be trained with the default augmentation after a method's policy."""
+    return getattr(method, "wants_default_augmentation", lambda config: True)(config)
 
 
 def _named(column: str) -> tuple[str, str]:

@@ -22,7 +22,16 @@ import torch
 from pyaug.errors import InputError
 from pyaug.progress import progress
 
-__all__ = ["Run", "capture_rng", "isolated_rng", "pick_device", "progress", "restore_rng"]
+__all__ = [
+    "Run",
+    "alone",
+    "capture_rng",
+    "isolated_rng",
+    "pick_device",
+    "processes",
+    "progress",
+    "restore_rng",
+]
 
 _CONFIG, _LOG, _CHECKPOINT = "config.json", "log.jsonl", "checkpoint.pt"
 _TEMPORARY = ".partial"
@@ -179,6 +188,17 @@ def pick_device(name: str) -> torch.device:
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise InputError(f"device: expected one of {torch.cuda.device_count()}, got {name}")
     return torch.device(name)
+
+
+def processes() -> tuple[int, int]:
+    """This process's rank among torchrun's, and how many they are; (0, 1) without it."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def alone(what: str) -> None:
+    """Raise InputError where torchrun has started several processes for what is done by one."""
+    if processes()[1] > 1:
+        raise InputError(f"torchrun: expected one process for {what}, got {processes()[1]}")
 
 
 def _write_atomically(path: Path, write: Any) -> None:

@@ -60,7 +60,7 @@ def shared(data_set, config, *, space=FEW, val=None, folder=None):
     """A proxy after stage 1."""
     torch.manual_seed(config.seed)
     proxy = Proxy(data_set, config, space, val)
-    proxy.share(folder, resume=False, world=engine.World())
+    proxy.share(folder, world=engine.World())
     return proxy
 
 
@@ -275,7 +275,7 @@ def test_it_beats_as_many_random_trials(small):
     proxy = shared(data_set, config, space=SPACE, val=val)
     search = aws._Search(proxy, config, engine.World())
     search.prepare = lambda *_, **__: None
-    engine._fit(search, None, resume=False)
+    engine._fit(search, None)
     tried = [aws.drawn_policy(torch.randint(16, (4, 2)), SPACE) for _ in range(config.trials)]
     rewards = [proxy.trial(policy, 1000 + i)[0] for i, policy in enumerate(tried)]
     candidates = (search.policy(), tried[rewards.index(max(rewards))])

@@ -288,7 +288,7 @@ def test_validation_has_an_order_of_its_own(bundled):
 def test_the_learning_rate_falls_as_a_cosine_over_all_epochs(bundled, monkeypatch):
     search, rates = made(bundled, learning_rate=0.4), []
     monkeypatch.setattr(search, "step", lambda *_, epoch, rate: rates.append(rate) or torch.ones(2))
-    engine._fit(search, None, resume=False)
+    engine._fit(search, None)
     expected = [0.2 * (1 + math.cos(math.pi * t / 4)) for t in range(4)]
     assert rates == pytest.approx(expected)
 
@@ -339,7 +339,7 @@ def test_what_is_played_back(bundled, schedule, p_tp, first):
 
 def test_the_policy_draws_what_the_parameters_say(bundled):
     search = made(bundled, operation_rate=0.3, probability_rate=0.3, smoothing=1, epochs=3)
-    engine._fit(search, None, resume=False)
+    engine._fit(search, None)
     policy = search.policy()
     assert Policy.from_json(policy.to_json()) == policy
     p_tp, p_o = torch.sigmoid(search.alpha["tp"]), torch.softmax(search.alpha["o"], 0)

@@ -48,7 +48,7 @@ def prepared(data_set, config=TINY, *, space=FEW, val=None):
     """A search with its network trained, before its first round."""
     with isolated_rng(config.seed):
         search = deep_aa._Search(data_set, config, space, val)
-        search.prepare(None, resume=False)
+        search.prepare()
     return search
 
 

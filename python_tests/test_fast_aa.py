@@ -167,7 +167,7 @@ def test_the_estimator_learns_from_rewards_and_random_trials_do_not():
 
 def prepared(small, space=SPACE, **options):
     search = fast_aa._Search(small, replace(TINY, **options), space, None)
-    search.prepare(None, resume=False)
+    search.prepare()
     return search
 
 

@@ -182,7 +182,7 @@ def test_the_found_policy_is_nearer_to_the_images_than_the_initial_one(bundled):
     config = Config(epochs=20, model="conv-small", policy_rate=5e-3, device="cpu", seed=0)
     search = faster_aa._Search(bundled, config, spaces.faster_autoaugment(), None)
     initial = copy.deepcopy(search.soft)
-    engine._fit(search, None, resume=False)
+    engine._fit(search, None)
     judged = {
         name: [faster_aa.distance(soft, bundled, config, seed=s) for s in (11, 12, 13)]
         for name, soft in {"initial": initial, "found": search.soft}.items()

@@ -114,7 +114,8 @@ def test_a_planted_truth_is_found(small, tmp_path, name, seed):
     plant, wanted = PLANTS[name]
     val = data.Split(plant(small.test.images, seed), small.test.labels)
     config = replace(TINY, num_ops="1,3", magnitudes="3,27", seeds=1, seed=seed)
-    config = replace(config, train_images=2000, epochs=8, batch_size=64, learning_rate=0.1)
+    parts = {"train_images": 2000, "val_images": None}
+    config = replace(config, **parts, epochs=8, batch_size=64, learning_rate=0.1)
     policy = randaugment.search(small, config, run=tmp_path / "run", val=val)
     errors = {(line["num_ops"], line["magnitude"]): line["val_error"]
               for line in log_of(tmp_path / "run")}  # fmt: skip

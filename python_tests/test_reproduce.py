@@ -231,25 +231,36 @@ def test_results_are_kept_with_the_commit_and_shown(tmp_path, monkeypatch):
 
 
 def test_policies_are_drawn_among_all_pairs():
-    drawn = proxies.draw(50, 4, seed=1)
+    study, other = (proxies.Study(seed=seed, policies=50) for seed in (1, 2))
+    drawn = [proxies.policy(study, number) for number in range(50)]
     chains = [[s.stages for s in policy.sub_policies] for policy in drawn]
     assert {len(chain) for chain in chains} == {4}
     assert len({repr(stages) for chain in chains for stages in chain}) > 150
-    assert drawn == proxies.draw(50, 4, seed=1) != proxies.draw(50, 4, seed=2)
+    assert proxies.policy(study, 7) == drawn[7] != proxies.policy(other, 7)
+
+
+def test_pearson_s_r_and_its_interval():
+    x, y = [1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 3.0, 2.0, 5.0, 4.0]
+    found = proxies.correlation(x, y)  # 8 / 10 by hand; Fisher: tanh(atanh .8 -+ 1.96 / sqrt 2)
+    assert found["correlation"] == pytest.approx(0.8)
+    assert (found["low"], found["high"]) == pytest.approx((-0.2796, 0.9863), abs=2e-4)
+    assert proxies.correlation(x, [1.0] * 5)["correlation"] is None
 
 
 def test_the_proxies_are_compared_with_full_trainings(tmp_path, capsys):
     words = ["--data", str(arrays(tmp_path / "tiny.npz")), "--out", str(tmp_path / "run")]
-    words += ["--policies", "3", "--full-epochs", "2", "--model", "conv-small", "--device", "cpu"]
+    words += ["--policies", "4", "--full-epochs", "2", "--model", "conv-small", "--device", "cpu"]
     words += ["--shared-epochs", "1", "--epochs", "1", "--batch-size", "8"]
     found = proxies.main(words)
-    assert list(found) == ["AF", "NF", "IT", "AV"]
-    assert all(-1.001 <= r <= 1.001 for r in found.values())
+    assert [column["name"] for column in found] == ["AF", "NF", "IT", "AV"]
     written = json.loads((tmp_path / "run" / "compare.json").read_text())
-    assert {column["name"]: column["correlation"] for column in written["columns"]} == found
-    assert "AF: r = " in capsys.readouterr().out
+    assert written["columns"] == found and len(written["policies"]) == 4
+    assert "AF: r" in capsys.readouterr().out
+    assert (tmp_path / "run" / "proxies.svg").exists()
     logs = sorted((tmp_path / "run").glob("full-*/log.jsonl"))
-    assert [len(log.read_text().splitlines()) for log in logs] == [2, 2, 2]
+    assert [len(log.read_text().splitlines()) for log in logs] == [2] * 4
     times = [log.with_name("checkpoint.pt").stat().st_mtime_ns for log in logs]
     assert proxies.main(words) == found
     assert [log.with_name("checkpoint.pt").stat().st_mtime_ns for log in logs] == times
+    with pytest.raises(InputError, match="a study of the same options"):
+        proxies.main([*words, "--seed", "1"])

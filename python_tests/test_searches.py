@@ -124,3 +124,18 @@ def test_bad_input_is_one_line_and_leaves_nothing(method, change, says, tmp_path
     assert code == 2, said
     assert len(said.splitlines()) == 1 and says in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("layers", "follows"), [(1, True), (2, False)])
+def test_deep_aa_says_how_its_policy_is_trained(layers, follows, images, tmp_path, capsys):
+    words = [*TINY["deep-aa"].split(), "--max-layers", str(layers), "--device", "cpu"]
+    cli.main(["search", "deep-aa", *words, "--data", str(images), "--out", str(tmp_path / "run")])
+    assert ("--no-default-augmentation" in capsys.readouterr().out) != follows
+
+
+@pytest.mark.parametrize("words", ["search faster-aa", "search ddas", "train", "compare"])
+def test_several_processes_are_refused_where_one_does_it_all(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert cli.main([*words.split(), "--out", str(tmp_path / "run")]) == 2
+    assert "torchrun: expected one process" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

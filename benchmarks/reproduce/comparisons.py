@@ -89,16 +89,15 @@ COMPARISONS = {
         "--methods faster-aa fast-aa ddas deep-aa aws a2-aug --search-options "
         "ddas.train_images=2000 ddas.val_images=2000 deep-aa.pretraining_images=2000 "
         "deep-aa.val_images=1000 deep-aa.train_images=1000 aws.train_images=3200 "
-        f"aws.val_images=800 a2-aug.model=wrn-28-10 --training-options {_WHOLE}"
+        "aws.val_images=800 a2-aug.model=wrn-28-10"
     ),
     "cifar100-wrn-40-2": (
         f"--data cifar100 --model wrn-40-2 --seeds 3 --policies {_KNOWN} "
-        f"--methods {' '.join(_METHODS)} --search-options aws.model=wrn-28-10 "
-        f"--training-options {_WHOLE}"
+        f"--methods {' '.join(_METHODS)} --search-options aws.model=wrn-28-10"
     ),
     "cifar10-wrn-40-2": (
         f"--data cifar10 --model wrn-40-2 --seeds 3 --policies {_KNOWN} "
-        f"--methods {' '.join(_METHODS)} --training-options {_WHOLE}"
+        f"--methods {' '.join(_METHODS)}"
     ),
     "cifar100-wrn-40-2-transfer": (
         "--data cifar100 --model wrn-40-2 --seeds 3 --policies baseline "
@@ -171,7 +170,7 @@ COMPARISONS = {
         f"faster-aa.images=6000 faster-aa.chunk=16 {_IMAGENET_DDAS} deep-aa.model=resnet18 "
         "deep-aa.pretraining_images=200000 deep-aa.pretraining_epochs=30 fast-aa.model=resnet50 "
         "fast-aa.images=6000 aws.model=resnet50 aws.shared_epochs=150 aws.epochs=5 "
-        f"aws.policy_rate=0.2 --training-options {_WHOLE} faster-aa.epochs=200"
+        "aws.policy_rate=0.2 --training-options faster-aa.epochs=200"
     ),
     "imagenet-aws": (
         "--data imagenet --model resnet50 --seeds 4 --policies baseline "

@@ -35,13 +35,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyaug import models, policies, spaces, train
-from pyaug._native import OPERATIONS
 from pyaug.data import Batch, DataSet, Loader, Split
 from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, check_ranges
 from pyaug.policy import Policy
 from pyaug.progress import Progress
 from pyaug.search import sbn
-from pyaug.search.engine import Clock, Search, conduct, divide
+from pyaug.search.engine import Clock, Search, check_square, conduct, divide
 from pyaug.train.config import complete, recipe
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate
@@ -238,12 +237,8 @@ class _Search(Search):
             warmup=round(training.warmup_epochs * self.steps),
             milestones=[round(m * self.steps) for m in training.milestones],
         )
-        self.best, self.folder = 0, None
+        self.best = 0
         self.clock = Clock(self.device)
-
-    def prepare(self, folder: Path | None, *, resume: bool) -> None:
-        """Know where the network goes."""
-        self.folder = folder
 
     def round(self, number: int, bar: Progress) -> dict[str, Any]:
         """An epoch; after the last one the network is written and tested."""
@@ -405,10 +400,6 @@ def _count(
     if len(branches) < 2 or config.augmentations not in (None, len(branches)):
         wanted = config.augmentations or "2 or more"
         raise InputError(f"branches: expected {wanted} policies, got {len(branches)}")
-    _, height, width = data.shape
     for n, policy in enumerate(branches):
-        square = [name for name in policy.operations if OPERATIONS[name].square]
-        if square and height != width:
-            where, size = f"branches[{n}]: {square[0]}", f"{height} x {width}"
-            raise InputError(f"{where} expects square images, got {size}")
+        check_square(policy.operations, data, f"branches[{n}]")
     return len(branches)

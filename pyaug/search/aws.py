@@ -45,7 +45,7 @@ class Config(proxies.Config):
     trials it makes the most."""
     credit: Literal["drawn", "frequency"] = "drawn"
     """What a reward belongs to. drawn: the M pairs; frequency, as in the authors' code: all pairs,
-    as often as the trial's images got them under p_theta itself, from which nothing is learnt."""
+    as often as the trial's images got them under p_theta itself, from which little is learnt."""
     policy_rate: float = 0.1
     """Adam's rate for theta, 0.2 on ImageNet; an eighth of it at first, rising over ten trials."""
     inner_steps: int = 5
@@ -140,9 +140,9 @@ class _Search(Search):
         self.highest, self.best = -math.inf, copy.deepcopy(self.pairs.state_dict())
         self.rounds, self.steps = config.trials, max(1, proxy.steps)
 
-    def prepare(self, folder: Path | None, *, resume: bool) -> None:
+    def prepare(self) -> None:
         """Obtain w_share."""
-        self.proxy.share(folder, resume=resume, world=self.world)
+        self.proxy.share(self.folder, world=self.world)
 
     def round(self, number: int, bar: Progress) -> dict[str, Any]:
         """A trial on every rank, and the update of theta."""

@@ -28,14 +28,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyaug import models, spaces
-from pyaug._native import OPERATIONS
 from pyaug.augment import Augment
 from pyaug.data import Batch, DataSet, Loader, Split
 from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, SHARE, InputError, check_ranges
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, conduct, divide
+from pyaug.search.engine import Clock, Search, check_square, conduct, divide
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate
 
@@ -379,11 +378,6 @@ def _check(config: Config, data: DataSet, space: Sequence[Candidate]) -> None:
     if config.schedule not in get_args(Schedule):
         known = ", ".join(get_args(Schedule))
         raise InputError(f"schedule: expected one of {known}, got {config.schedule!r}")
-    _, height, width = data.shape
-    for candidate in space:
-        if OPERATIONS[candidate.operation].square and height != width:
-            raise InputError(
-                f"space: {candidate.operation} expects square images, got {height} x {width}"
-            )
+    check_square((candidate.operation for candidate in space), data, "space")
     models.check(config.model)
     pick_device(config.device)

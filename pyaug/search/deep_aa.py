@@ -23,14 +23,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from pyaug import models, spaces, train
-from pyaug._native import OPERATIONS
 from pyaug.augment import Augment
 from pyaug.data import DataSet, Split
 from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, check_ranges
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, conduct, divide
+from pyaug.search.engine import Clock, Search, check_square, conduct, divide
 from pyaug.search.gradient_matching import cosine, gradient, layer_loss, penalised, rewards
 from pyaug.train.pipeline import Pipeline
 
@@ -84,6 +83,15 @@ class Config:
     """Decides the parts of the data, the network's initial weights and all draws."""
     device: str = "auto"
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
+
+
+def wants_default_augmentation(config: Config) -> bool:
+    """Whether the data set's crop, flip and cutout are to follow the policy in a training.
+
+    They are among the transformations, and only DeepAA-simple, one layer, is trained with them
+    (section 4.4).
+    """
+    return config.max_layers == 1
 
 
 def stops(p: Tensor, operations: Sequence[str], gains: Tensor) -> bool:
@@ -189,7 +197,7 @@ class _Search(Search):
         self.cosines: list[Tensor] = []  # of the judged images, each [M], under 0 to k - 1 layers
         self.open_layer()
 
-    def prepare(self, folder: Path | None, *, resume: bool) -> None:
+    def prepare(self) -> None:
         """Train the network whose gradients are matched; the validation part tests it.
 
         What is no option is the authors' code's.
@@ -208,8 +216,7 @@ class _Search(Search):
             device=str(self.device),
         )
         parts = DataSet(data.name, self.pretraining, self.val, data.classes, data.mean, data.std)
-        run = folder and folder / "stages" / "pretraining"
-        self.network = train.train(parts, settings, run=run, resume=resume).model
+        self.network = self.train_network("pretraining", parts, settings).model
 
     def open_layer(self) -> None:
         """Begin layer k: new logits, a new optimiser, and the layers below frozen."""
@@ -384,10 +391,7 @@ def _check(config: Config, data: DataSet, space: Sequence[Candidate]) -> None:
     operations = [c.operation for c in space]
     if "identity" not in operations:
         raise InputError("space: expected the identity among the transformations")
-    _, height, width = data.shape
-    for operation in operations:
-        if OPERATIONS[operation].square and height != width:
-            raise InputError(f"space: {operation} expects square images, got {height} x {width}")
+    check_square(operations, data, "space")
     models.check(config.model)
     pick_device(config.device)
 

@@ -7,7 +7,7 @@ import io
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from pyaug import train
+from pyaug._native import OPERATIONS
 from pyaug.data import DataSet, Split, check_classes, stratified_splits
 from pyaug.errors import InputError
 from pyaug.policy import Policy
 from pyaug.progress import Progress
-from pyaug.run import Run, capture_rng, isolated_rng, progress, restore_rng
+from pyaug.run import Run, alone, capture_rng, isolated_rng, progress, restore_rng
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,22 @@ class Search(ABC):
     device: torch.device
     world = World()
     """Under torchrun, for a search that knows of it; then only rank 0 has a folder."""
+    folder: Path | None = None
+    """Of the run; set before `prepare`."""
+    trained = 0.0
+    """Seconds of trainings within rounds, which are in these trainings' own logs."""
 
-    def prepare(self, folder: Path | None, *, resume: bool) -> None:  # noqa: B027  most need none
-        """What comes before the first round, such as a training, in a folder of its own."""
+    def prepare(self) -> None:  # noqa: B027  most need none
+        """What comes before the first round, such as a training."""
+
+    def train_network(
+        self, name: str, data: DataSet, config: train.Config, *, policy: Policy | None = None
+    ) -> train.Result:
+        """A training that the search needs, in `stages/NAME` of its folder, or gone on with."""
+        began, run = time.monotonic(), stage(self.folder, name)
+        result = train.train(data, config, run=run, resume=run is not None, policy=policy)
+        self.trained += time.monotonic() - began
+        return result
 
     @abstractmethod
     def round(self, number: int, bar: Progress) -> dict[str, Any]:
@@ -104,6 +119,11 @@ class Search(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a `state`."""
+
+
+def stage(folder: Path | None, name: str) -> Path | None:
+    """Where a training goes that belongs to the search of a folder."""
+    return folder and folder / "stages" / name
 
 
 def conduct(
@@ -125,19 +145,22 @@ def conduct(
         raise InputError("resume: expected run, the folder to go on in")
     with isolated_rng(config.seed), contextlib.ExitStack() as stack:
         search = make()
+        if search.world.size == 1:
+            alone(f"search {search.method}")
         if run is None or search.world.rank > 0:
-            _fit(search, None, resume=False)
+            _fit(search, None)
             return search.policy()
         folder = stack.enter_context(Run(run, config, resume=resume, inputs=inputs))
-        _fit(search, folder, resume=resume)
+        _fit(search, folder)
         policy = search.policy()
         policy.save(folder.path / "policy.json")
         return policy
 
 
-def _fit(search: Search, folder: Run | None, *, resume: bool) -> None:
+def _fit(search: Search, folder: Run | None) -> None:
     """The rounds that are left."""
-    search.prepare(folder and folder.path, resume=resume)
+    search.folder = folder and folder.path
+    search.prepare()
     state = search.world.agree(folder.load() if folder else None)
     done = 0
     if state is not None:
@@ -148,11 +171,12 @@ def _fit(search: Search, folder: Run | None, *, resume: bool) -> None:
     shown = {"stream": io.StringIO()} if search.world.rank else {}
     with progress(f"search {search.method}", total, done=done * search.steps, **shown) as bar:
         while done < search.rounds and not search.finished:
-            began = time.monotonic()
+            began, trained = time.monotonic(), search.trained
             facts = search.round(done, bar)
             done += 1
             if folder:
-                folder.log(round=done, **facts, seconds=time.monotonic() - began)
+                seconds = time.monotonic() - began - (search.trained - trained)
+                folder.log(round=done, **facts, seconds=seconds)
                 state = {"search": search.state(), "rng": capture_rng()}
                 folder.save({"rounds": done, "finished": search.finished, **state})
 
@@ -193,6 +217,15 @@ class Clock:
         return event
 
 
+def check_square(operations: Iterable[str], data: DataSet, where: str) -> None:
+    """Raise InputError for an operation that needs square images where these are not."""
+    _, height, width = data.shape
+    for operation in operations:
+        if OPERATIONS[operation].square and height != width:
+            got = f"{height} x {width}"
+            raise InputError(f"{where}: {operation} expects square images, got {got}")
+
+
 def divide(
     data: DataSet,
     parts: Mapping[str, tuple[int | None, int]],
@@ -212,10 +245,13 @@ def divide(
 
     Raises:
         InputError: a part smaller than the number of classes, too few images in all or of a class,
-            naming the options; `val` of another shape, or without images of some class.
+            naming the options; `val` of another shape, or without images of some class, or beside
+            a number for the last part.
     """
     names = list(parts)
     if val is not None:
+        if parts[names[-1]][0] is not None:
+            raise InputError(f"{names[-1]}: expected none where val has images of its own")
         if val.shape != data.shape:
             raise InputError(f"val: expected images {data.shape}, got {val.shape}")
         check_classes(val.labels, data.classes, where="val")

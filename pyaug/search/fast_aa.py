@@ -33,14 +33,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyaug import spaces, train
-from pyaug._native import OPERATIONS
 from pyaug.augment import Augment
 from pyaug.data import DataSet, Loader, Split, stratified_subset
 from pyaug.errors import AT_LEAST_1, SEED, InputError, check_ranges
 from pyaug.policy import Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, conduct, divide
+from pyaug.search.engine import Clock, Search, check_square, conduct, divide
 from pyaug.spaces import Axis
 from pyaug.train.config import MOST_VIEWS, complete
 from pyaug.train.pipeline import Pipeline, repeated
@@ -270,12 +269,11 @@ class _Search(Search):
         d_m, d_a = divide(self.data, asked, seed=_derived(self.config.seed, k), val=self.val)
         return replace(self.data, train=d_m, test=d_a)
 
-    def prepare(self, folder: Path | None, *, resume: bool) -> None:
+    def prepare(self) -> None:
         """Train every fold's network, with the default augmentation alone."""
         for k in range(self.config.folds):
-            run = folder and folder / "stages" / f"fold-{k + 1}"
             data = self.divided(k)
-            result = train.train(data, self.training, run=run, resume=run is not None)
+            result = self.train_network(f"fold-{k + 1}", data, self.training)
             error, loss = result.test_error, result.test_loss
             clean = -loss if self.config.reward == "loss" else 1 - error / 100
             self.folds.append(_Fold(data.test.to(self.device), result.model, clean))
@@ -376,9 +374,4 @@ def _check(config: Config, data: DataSet, space: Sequence[Axis]) -> None:
             raise InputError(f"{option}: expected one of {', '.join(known)}, got {given!r}")
     if config.top > config.trials:
         raise InputError(f"top: expected at most trials = {config.trials}, got {config.top}")
-    _, height, width = data.shape
-    for axis in space:
-        if OPERATIONS[axis.operation].square and height != width:
-            raise InputError(
-                f"space: {axis.operation} expects square images, got {height} x {width}"
-            )
+    check_square((axis.operation for axis in space), data, "space")

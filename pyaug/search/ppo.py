@@ -5,8 +5,9 @@ pairs of N elements, and the update that moves it towards pairs that were reward
 to the pairs k that a trial drew, n_k times each of M.
 
 AWS's paper leaves the update open. The authors' code credits how often each of some 400,000 images
-got a pair, a share whose mean is p_theta(k) itself: the expected gradient is zero and nothing is
-learnt. Here few pairs are drawn, so that a trial says something about them. The code's ratio,
+got a pair, a share that hardly differs from its mean, p_theta(k): the expected gradient is a
+400,000th of the policy's, lost in an accuracy's noise. Here few pairs are drawn, so that a trial
+says something about them. The code's ratio,
 exp(old - new), moves away from the reward; this is Schulman's. Its other differences: the baseline
 takes the reward in before the advantage is taken, and the Kullback-Leibler bound is 0.002.
 """

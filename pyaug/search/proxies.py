@@ -5,8 +5,8 @@ augmentation that all policies share (stage 1, eq. 3); each policy to be judged 
 weights, trains them on for a few epochs, and has its validation accuracy as the reward (stage 2).
 Table 5 compares this proxy with three others, which are here too.
 
-Settings that the paper leaves to its supplement are the authors' code's, but not its batch norms'
-momentum of 1/2, nor its rate in stage 1, which begins at 0.05 and ends at 0.001.
+Settings that the paper leaves to its supplement are the authors' code's, but for its batch norms'
+momentum of 1/2.
 """
 
 import copy
@@ -22,16 +22,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyaug import models, spaces, train
-from pyaug._native import OPERATIONS
 from pyaug.data import Batch, DataSet, Loader, Split
 from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, SHARE, InputError, check_ranges
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import isolated_rng
-from pyaug.search.engine import Clock, World, divide
+from pyaug.search.engine import Clock, World, check_square, divide, stage
 from pyaug.train.config import complete
-from pyaug.train.loop import _logits, _optimiser
 from pyaug.train.loop import evaluate as error_and_loss
+from pyaug.train.loop import logits_of, optimiser_of
 from pyaug.train.pipeline import Pipeline
 
 
@@ -63,7 +62,8 @@ class Config:
     shared_epochs: int = 200
     """Stage 1: how often the images are seen; 150 on ImageNet."""
     shared_rate: float = 0.2
-    """Stage 1: the highest rate of SGD; it rises over an epoch, then falls as a cosine to 0."""
+    """Stage 1: the highest rate of SGD; over an epoch it rises from a quarter, then it falls as a
+    cosine to a 200th."""
     epochs: int = 10
     """Stage 2: how often the images are seen; 5 on ImageNet."""
     steps: int | None = None
@@ -112,7 +112,7 @@ def evaluate(
     check(config, data, elements(space))
     with isolated_rng(config.seed):
         proxy = Proxy(data, config, elements(space), val)
-        proxy.share(Path(run), resume=True, world=World())
+        proxy.share(Path(run), world=World())
         return proxy.trial(policy, number)[0]
 
 
@@ -142,7 +142,7 @@ class Proxy:
         self.model = models.build(config.model, **network).to(self.device)
         if self.device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
-        self.optimiser = _optimiser(self.model, self.recipe)
+        self.optimiser = optimiser_of(self.model, self.recipe)
         self.steps = 0 if config.proxy == "AV" else config.steps or config.epochs * len(self.loader)
         self.epochs = -(-self.steps // len(self.loader))
         if (config.rewarded_epochs or 1) > max(1, self.epochs):
@@ -150,7 +150,7 @@ class Proxy:
             raise InputError(f"rewarded_epochs: expected {got}")
         self.clock = Clock(self.device)
 
-    def share(self, folder: Path | None, *, resume: bool, world: World) -> None:
+    def share(self, folder: Path | None, *, world: World) -> None:
         """Stage 1: w_share of eq. 3 and its momentum, trained by rank 0 and handed to all.
 
         The proposition of section 3.3: the uniform policy is the one to share.
@@ -158,13 +158,9 @@ class Proxy:
         shared = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         if self.config.proxy != "IT" and world.rank == 0:
             uniform = Policy((SubPolicy((self.space, self.space)),), name="uniform")
-            result = train.train(
-                self.data,
-                self.recipe,
-                run=folder and folder / "stages" / "shared",
-                resume=resume,
-                policy=None if self.config.proxy == "NF" else uniform,
-            )
+            policy, run = None if self.config.proxy == "NF" else uniform, stage(folder, "shared")
+            resumed = {"run": run, "resume": run is not None}
+            result = train.train(self.data, self.recipe, policy=policy, **resumed)
             shared = {"model": result.model.state_dict(), "optimiser": result.optimiser}
         self.shared = copy.deepcopy(world.agree(shared))
 
@@ -222,7 +218,7 @@ class Proxy:
         with self.clock("augmentation"):
             images = pipeline.train(batch, epoch=epoch)
         with self.clock("forward"):
-            logits = _logits(self.model, images, self.recipe.bf16)
+            logits = logits_of(self.model, images, self.recipe.bf16)
             smoothing = self.recipe.label_smoothing
             loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
         with self.clock("backward"):
@@ -264,6 +260,8 @@ def _recipe(config: Config) -> train.Config:
         epochs=config.shared_epochs,
         batch_size=config.batch_size,
         learning_rate=config.shared_rate,
+        first_learning_rate=config.shared_rate / 4,
+        last_learning_rate=config.shared_rate / 200,
         weight_decay=config.weight_decay,
         decay_norms=False,
         warmup_epochs=min(1.0, config.shared_epochs / 10),
@@ -296,11 +294,8 @@ def check(config: Config, data: DataSet, space: Sequence[Candidate]) -> None:
         if get_origin(field.type) is Literal and value not in words:
             raise InputError(f"{field.name}: expected one of {', '.join(words)}, got {value!r}")
     check_ranges(config, _RANGES)
-    _, height, width = data.shape
+    check_square((element.operation for element in space), data, "space")
     for element in space:
-        if OPERATIONS[element.operation].square and height != width:
-            got = f"{height} x {width}"
-            raise InputError(f"space: {element.operation} expects square images, got {got}")
         if element.probability != 1:
             got = f"{element.operation} at {element.probability}"
             raise InputError(f"space: expected elements of probability 1, got {got}")

@@ -133,11 +133,6 @@ class _Search(Search):
         complete(self.training(config.seeds - 1), self.data)
         self.rounds, self.steps = len(self.pairs), config.seeds
         self.errors: list[float] = []
-        self.stages: Path | None = None
-
-    def prepare(self, folder: Path | None, *, resume: bool) -> None:
-        """Say where the trainings go."""
-        self.stages = folder and folder / "stages"
 
     def training(self, number: int) -> train.Config:
         """The options of a pair's training ``number``, from 0."""
@@ -152,10 +147,7 @@ class _Search(Search):
         for i in range(self.config.seeds):
             training = self.training(i)
             name = f"n{num_ops}-m{magnitude}-s{training.seed}"
-            run = self.stages and self.stages / name
-            result = train.train(
-                self.data, training, run=run, resume=run is not None, policy=policy
-            )
+            result = self.train_network(name, self.data, training, policy=policy)
             errors.append(result.test_error)
             bar.advance(1)
         self.errors.append(fmean(errors))

@@ -95,7 +95,7 @@ def evaluate(
     loss = torch.zeros_like(wrong)
     with torch.no_grad():
         for batch in loader.epoch(0):
-            logits = _logits(model, pipeline.normalise(batch.images), bf16)
+            logits = logits_of(model, pipeline.normalise(batch.images), bf16)
             wrong += (logits.argmax(1) != batch.labels).sum()
             loss += F.cross_entropy(logits, batch.labels, reduction="sum")
     count = len(loader.split)
@@ -113,7 +113,7 @@ class _Trainer:
         self.model = _network(data, config, model).to(self.device)
         if self.device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
-        self.optimiser = _optimiser(self.model, config)
+        self.optimiser = optimiser_of(self.model, config)
         augmentation = {"default_augmentation": config.default_augmentation, "seed": config.seed}
         self.pipeline = Pipeline(data, policy, device=self.device, **augmentation)
         loader = partial(Loader, device=self.device, workers=config.workers, seed=config.seed)
@@ -183,7 +183,7 @@ class _Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         batch = repeated(batch, self.config.views)
-        logits = _logits(self.model, self.pipeline.train(batch, epoch=epoch), self.config.bf16)
+        logits = logits_of(self.model, self.pipeline.train(batch, epoch=epoch), self.config.bf16)
         smoothing = self.config.label_smoothing
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
         self.optimiser.zero_grad(set_to_none=True)
@@ -208,7 +208,7 @@ class _Trainer:
         self.history = list(state["history"])
 
 
-def _logits(model: nn.Module, images: Tensor, bf16: bool) -> Tensor:
+def logits_of(model: nn.Module, images: Tensor, bf16: bool) -> Tensor:
     """Float32 logits; channels-last where CUDA's convolutions want them so."""
     if images.is_cuda:
         images = images.contiguous(memory_format=torch.channels_last)
@@ -230,7 +230,7 @@ def _network(data: DataSet, config: Config, model: nn.Module | None) -> nn.Modul
     return model
 
 
-def _optimiser(model: nn.Module, config: Config) -> torch.optim.SGD:
+def optimiser_of(model: nn.Module, config: Config) -> torch.optim.SGD:
     """SGD, without weight decay on vectors (norms, biases) where that is asked for."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.ndim > 1 or config.decay_norms]
