@@ -8,7 +8,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from pyaug import Augment, Policy, cli
+from pyaug import Augment, InputError, Policy, cli, data
 from pyaug.report import charts, runs
 
 TINY = {
@@ -138,4 +138,41 @@ def test_several_processes_are_refused_where_one_does_it_all(words, tmp_path, mo
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert cli.main([*words.split(), "--out", str(tmp_path / "run")]) == 2
     assert "torchrun: expected one process" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["faster-aa", "ddas", "deep-aa", "aws", "fast-aa"])
+def test_a_space_without_operations_is_refused(method):
+    module = import_module(cli.SEARCHES[method])
+    with pytest.raises(InputError, match="space: expected at least one operation, got none"):
+        module.search(data.load(), module.Config(model="conv-small"), space=())
+
+
+@pytest.mark.parametrize("method", ["ddas", "deep-aa", "aws", "a2-aug", "fast-aa", "randaugment"])
+def test_validation_images_of_every_class_are_needed(method, images, tmp_path):
+    module, whole = import_module(cli.SEARCHES[method]), data.load(str(images))
+    val = whole.train.subset((whole.train.labels == 0).nonzero()[:, 0])
+    config = module.Config(model="wrn-10-1", device="cpu")
+    with pytest.raises(InputError, match=r"val: expected images of every class, got none of class"):
+        module.search(whole, config, val=val, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [
+        ("faster-aa", "--stages"),
+        ("ddas", "--stages"),
+        ("deep-aa", "--max-layers"),
+        ("aws", "--pairs"),
+        ("a2-aug", "--augmentations"),
+        ("fast-aa", "--stages"),
+        ("randaugment", "--num-ops"),
+    ],
+)
+def test_no_operations_at_all_are_refused(method, option, images, tmp_path, capsys):
+    words = ["search", method, "--model", "wrn-10-1", option, "0", "--data", str(images)]
+    assert cli.main([*words, "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    name = option[2:].replace("-", "_")
+    assert re.match(rf"error: {name}: expected .*, got '?0'?\n", capsys.readouterr().err)
     assert not (tmp_path / "run").exists()

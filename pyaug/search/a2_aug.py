@@ -211,7 +211,8 @@ class _Search(Search):
         self.device = torch.device(training.device)
         self.branches = tuple(branches or draw_branches(config.augmentations))
         self.names = [f"{n} {policy.name}".strip() for n, policy in enumerate(self.branches, 1)]
-        parts = {name: (getattr(config, name), 1) for name in ("train_images", "val_images")}
+        parts = {"train_images": (config.train_images, 1)}
+        parts["val_images"] = (config.val_images if val is None else None, 1)
         images, self.val = divide(data, parts, seed=config.seed, val=val)
         batches = {"shuffle": True, "drop_last": True, "seed": config.seed, "device": self.device}
         self.loader = Loader(images, config.batch_size, **batches)
@@ -373,6 +374,8 @@ def _complete(
         data,
     )
     count = len(data.train)
+    if val is not None and config.val_images is not None:
+        raise InputError("val_images: expected none where val has images of its own")
     val_images = len(val) if val is not None else config.val_images or min(5000, count // 10)
     train_images = config.train_images or count - (val_images if val is None else 0)
     scale = config.distillation_scale

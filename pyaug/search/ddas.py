@@ -34,7 +34,7 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, SHARE, InputErro
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, check_square, conduct, divide
+from pyaug.search.engine import Clock, Search, check_space, conduct, divide
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate
 
@@ -192,7 +192,7 @@ def search(
             finite.
     """
     config = config or Config()
-    space = tuple(space or spaces.ddas(data.name))
+    space = tuple(spaces.ddas(data.name) if space is None else space)
     _check(config, data, space)
     about = {"data": data.name, "val": val and f"{len(val)} images", "space": repr(space)}
     return conduct(
@@ -378,6 +378,6 @@ def _check(config: Config, data: DataSet, space: Sequence[Candidate]) -> None:
     if config.schedule not in get_args(Schedule):
         known = ", ".join(get_args(Schedule))
         raise InputError(f"schedule: expected one of {known}, got {config.schedule!r}")
-    check_square((candidate.operation for candidate in space), data, "space")
+    check_space(space, data)
     models.check(config.model)
     pick_device(config.device)

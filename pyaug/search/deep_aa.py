@@ -29,7 +29,7 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, chec
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, check_square, conduct, divide
+from pyaug.search.engine import Clock, Search, check_space, conduct, divide
 from pyaug.search.gradient_matching import cosine, gradient, layer_loss, penalised, rewards
 from pyaug.train.pipeline import Pipeline
 
@@ -163,7 +163,7 @@ def search(
             any work.
     """
     config = config or Config()
-    space = tuple(space or spaces.deep_autoaugment(data.name))
+    space = tuple(spaces.deep_autoaugment(data.name) if space is None else space)
     _check(config, data, space)
     about = {"data": data.name, "val": val and f"{len(val)} images", "space": repr(space)}
     return conduct(
@@ -388,10 +388,9 @@ _RANGES = {
 
 def _check(config: Config, data: DataSet, space: Sequence[Candidate]) -> None:
     check_ranges(config, _RANGES)
-    operations = [c.operation for c in space]
-    if "identity" not in operations:
+    check_space(space, data)
+    if "identity" not in [c.operation for c in space]:
         raise InputError("space: expected the identity among the transformations")
-    check_square(operations, data, "space")
     models.check(config.model)
     pick_device(config.device)
 

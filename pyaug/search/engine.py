@@ -7,7 +7,7 @@ import io
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,9 +20,10 @@ from pyaug import train
 from pyaug._native import OPERATIONS
 from pyaug.data import DataSet, Split, check_classes, stratified_splits
 from pyaug.errors import InputError
-from pyaug.policy import Policy
+from pyaug.policy import Candidate, Policy
 from pyaug.progress import Progress
 from pyaug.run import Run, alone, capture_rng, isolated_rng, progress, restore_rng
+from pyaug.spaces import Axis
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,13 @@ def check_square(operations: Iterable[str], data: DataSet, where: str) -> None:
         if OPERATIONS[operation].square and height != width:
             got = f"{height} x {width}"
             raise InputError(f"{where}: {operation} expects square images, got {got}")
+
+
+def check_space(space: Sequence[Axis | Candidate], data: DataSet) -> None:
+    """Raise InputError for a space without operations, or with one that the images do not suit."""
+    if not space:
+        raise InputError("space: expected at least one operation, got none")
+    check_square((element.operation for element in space), data, "space")
 
 
 def divide(

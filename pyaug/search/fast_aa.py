@@ -39,7 +39,7 @@ from pyaug.errors import AT_LEAST_1, SEED, InputError, check_ranges
 from pyaug.policy import Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, check_square, conduct, divide
+from pyaug.search.engine import Clock, Search, check_space, conduct, divide
 from pyaug.spaces import Axis
 from pyaug.train.config import MOST_VIEWS, complete
 from pyaug.train.pipeline import Pipeline, repeated
@@ -225,7 +225,7 @@ def search(
         InputError: an option out of range, too few images, no Optuna, before any work.
     """
     config = config or Config()
-    space = tuple(space or spaces.fast_autoaugment())
+    space = tuple(spaces.fast_autoaugment() if space is None else space)
     own = val and f"{len(val)} images of their own"
     about = {"data": data.name, "space": repr(space), "val": own}
     return conduct(
@@ -265,7 +265,7 @@ class _Search(Search):
         count = len(self.data.train)
         held_out = round(self.config.held_out * count)
         sizes = {"(1 - held_out) x images": count - held_out, "held_out x images": held_out}
-        asked = {name: (size, size) for name, size in sizes.items()}
+        asked = {name: (size if self.val is None else None, size) for name, size in sizes.items()}
         d_m, d_a = divide(self.data, asked, seed=_derived(self.config.seed, k), val=self.val)
         return replace(self.data, train=d_m, test=d_a)
 
@@ -374,4 +374,4 @@ def _check(config: Config, data: DataSet, space: Sequence[Axis]) -> None:
             raise InputError(f"{option}: expected one of {', '.join(known)}, got {given!r}")
     if config.top > config.trials:
         raise InputError(f"top: expected at most trials = {config.trials}, got {config.top}")
-    check_square((axis.operation for axis in space), data, "space")
+    check_space(space, data)

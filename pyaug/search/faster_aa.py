@@ -28,7 +28,7 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, chec
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import isolated_rng, pick_device
-from pyaug.search.engine import Clock, Search, check_square, conduct
+from pyaug.search.engine import Clock, Search, check_space, conduct
 from pyaug.spaces import Axis
 
 _EDGE = 1e-3  # keeps log p / (1 - p) and its gradient finite
@@ -215,7 +215,7 @@ def search(
         InputError: an option out of range, too few images, before any work.
     """
     config = config or Config()
-    space = tuple(space or spaces.faster_autoaugment())
+    space = tuple(spaces.faster_autoaugment() if space is None else space)
     _check(config, data, space, target)
     about = {"data": data.name, "images": _count(config, data, target), "space": repr(space)}
     return conduct(
@@ -398,7 +398,7 @@ def _check(config: Config, data: DataSet, space: Sequence[Axis], target: Split |
         raise InputError(f"batch_size: expected 2 to {count} images, got {config.batch_size}")
     if target is not None and (len(target) != most or count != most):
         raise InputError("target: expected as many images as the training part, all of them used")
-    check_square((axis.operation for axis in space), data, "space")
+    check_space(space, data)
     models.check(config.model)
     pick_device(config.device)
 

@@ -27,7 +27,7 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, SHARE, InputErro
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import isolated_rng
-from pyaug.search.engine import Clock, World, check_square, divide, stage
+from pyaug.search.engine import Clock, World, check_space, divide, stage
 from pyaug.train.config import complete
 from pyaug.train.loop import evaluate as error_and_loss
 from pyaug.train.loop import logits_of, optimiser_of
@@ -81,7 +81,9 @@ class Config:
 
 def elements(space: Sequence[Candidate] | None) -> tuple[Candidate, ...]:
     """What pairs are made of, each with weight 1; by default the paper's 36."""
-    return tuple(replace(element, weight=1.0) for element in space or spaces.aws())
+    return tuple(
+        replace(element, weight=1.0) for element in (spaces.aws() if space is None else space)
+    )
 
 
 def evaluate(
@@ -294,7 +296,7 @@ def check(config: Config, data: DataSet, space: Sequence[Candidate]) -> None:
         if get_origin(field.type) is Literal and value not in words:
             raise InputError(f"{field.name}: expected one of {', '.join(words)}, got {value!r}")
     check_ranges(config, _RANGES)
-    check_square((element.operation for element in space), data, "space")
+    check_space(space, data)
     for element in space:
         if element.probability != 1:
             got = f"{element.operation} at {element.probability}"
