@@ -1,3 +1,4 @@
+import bundled_images
 import pytest
 
 
@@ -5,3 +6,13 @@ import pytest
 def device():
     """Where the shared test bodies run; cuda_tests/ says "cuda"."""
     return "cpu"
+
+
+@pytest.fixture(scope="session")
+def bundled():
+    return bundled_images.bundled()
+
+
+@pytest.fixture(scope="session")
+def small():
+    return bundled_images.small()

@@ -3,17 +3,13 @@
 import functools
 import json
 import math
-import os
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from killing import killed
 from scipy.stats import chisquare
 
 from pyaug import Augment, Candidate, InputError, Policy, SubPolicy, data, models, ops, spaces
@@ -37,11 +33,6 @@ TINY = Config(
     model="wrn-10-1",
     device="cpu",
 )
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    return data.load("fashion-mnist-small")
 
 
 def single(name, candidate):
@@ -380,21 +371,12 @@ def test_the_policy_is_kept_and_draws_what_it_says(bundled):
 
 
 KILLED = """
-import os, signal, sys
+import sys
+from killing import kill_after
 from pyaug import data
 from pyaug.search import a2_aug
 from test_a2_aug import TINY
-count = 0
-def killing(done):
-    def act(*arguments, **options):
-        global count
-        count += 1
-        if count > int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return done(*arguments, **options)
-    return act
-for name in ("step", "_end"):
-    setattr(a2_aug._Search, name, killing(getattr(a2_aug._Search, name)))
+kill_after(sys.argv[2], (a2_aug._Search, "step"), (a2_aug._Search, "_end"))
 a2_aug.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume=True)
 """
 
@@ -402,10 +384,7 @@ a2_aug.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume=Tr
 @pytest.mark.parametrize("done", [1, 2, 3, 4])  # four steps, then the network is written
 def test_killed_and_resumed_it_ends_at_the_same_network(bundled, tmp_path, done):
     whole = a2_aug.search(bundled, TINY, run=tmp_path / "whole")
-    script = [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(done)]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
-    assert killed.returncode == -signal.SIGKILL
+    killed(KILLED, tmp_path / "run", done, cwd=tmp_path)
     assert a2_aug.search(bundled, TINY, run=tmp_path / "run", resume=True) == whole
     assert Policy.load(tmp_path / "run" / "policy.json") == whole
     first, second = (

@@ -2,20 +2,16 @@
 
 import json
 import math
-import os
 import re
 import signal
 import socket
 import statistics
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from killing import started
 from scipy import stats
 
 from pyaug import Augment, InputError, Policy, data, ops, spaces
@@ -39,21 +35,6 @@ TINY = Config(
     train_images=96, val_images=320, model="conv-small", batch_size=32, shared_epochs=2,
     trials=4, steps=5, rate=0.1, device="cpu",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    return data.load("fashion-mnist-small")
-
-
-@pytest.fixture(scope="module")
-def small(bundled):
-    """The bundled images at 14 x 14."""
-    halves = (
-        data.Split(F.avg_pool2d(split.images.float(), 2).round().to(torch.uint8), split.labels)
-        for split in (bundled.train, bundled.test)
-    )
-    return replace(bundled, **dict(zip(("train", "test"), halves, strict=True)))
 
 
 def shared(data_set, config, *, space=FEW, val=None, folder=None):
@@ -335,25 +316,18 @@ def test_two_seeds_find_different_policies(small):
 # --- Killed, and several processes ---------------------------------------------------------------
 
 SCRIPT = """
-import json, os, signal, sys
+import json, sys
 import torch
+from killing import kill_after
 from pyaug import Policy, data
 from pyaug.search import aws, proxies
 from pyaug.train import loop
 from test_aws import FEW, TINY
-run, steps, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+run, steps, out = sys.argv[1:]
 torch.set_num_threads(1)
-count, seen = 0, []
-def killing(method):
-    def step(*arguments, **options):
-        global count
-        count += 1
-        if count > steps:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return method(*arguments, **options)
-    return step
-loop._Trainer._step = killing(loop._Trainer._step)  # 6 of stage 1
-proxies.Proxy._step = killing(proxies.Proxy._step)  # 5 a trial
+seen = []
+# 6 steps of stage 1, 5 a trial
+kill_after(steps, (loop._Trainer, "_step"), (proxies.Proxy, "_step"))
 trial = proxies.Proxy.trial
 def watch(self, policy, number, **options):
     judged = trial(self, policy, number, **options)
@@ -366,10 +340,8 @@ json.dump({"policy": policy.to_json(), "seen": seen}, open(out, "w"))
 
 
 def start(tmp_path, steps, *, rank="", **environment):
-    script = [sys.executable, "-c", SCRIPT, str(tmp_path / "run"), str(steps)]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    environment = os.environ | {"PYTHONPATH": path} | environment
-    return subprocess.Popen([*script, str(tmp_path / f"out{rank}")], env=environment, cwd=tmp_path)
+    arguments = (tmp_path / "run", steps, tmp_path / f"out{rank}")
+    return started(SCRIPT, *arguments, cwd=tmp_path, **environment)
 
 
 @pytest.mark.parametrize("steps", [1, 4, 8, 18])  # before and after a first checkpoint of either

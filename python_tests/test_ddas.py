@@ -3,18 +3,15 @@
 import itertools
 import json
 import math
-import os
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from bundled_images import small
+from killing import killed
 from scipy.stats import chisquare
 from torch.func import functional_call
 
@@ -35,22 +32,6 @@ FEW = (
     Candidate("rotate_90"),
     Candidate("translate_x", 0.25, random_sign=True),
 )
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    return data.load("fashion-mnist-small")
-
-
-@cache
-def small():
-    """The bundled images at 14 x 14."""
-    whole = data.load("fashion-mnist-small")
-    halves = (
-        data.Split(F.avg_pool2d(split.images.float(), 2).round().to(torch.uint8), split.labels)
-        for split in (whole.train, whole.test)
-    )
-    return replace(whole, **dict(zip(("train", "test"), halves, strict=True)))
 
 
 def made(data_set, *, space=FEW, **options):
@@ -433,18 +414,12 @@ def test_the_validation_images_given_are_the_ones_used(bundled):
 
 
 KILLED = """
-import os, signal, sys
+import sys
+from killing import kill_after
 from pyaug import data
 from pyaug.search import ddas
 from test_ddas import TINY
-step, count = ddas._Search.step, 0
-def killing(self, *arguments, **options):
-    global count
-    count += 1
-    if count > int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, *arguments, **options)
-ddas._Search.step = killing
+kill_after(sys.argv[2], (ddas._Search, "step"))
 ddas.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume=True)
 """
 
@@ -452,10 +427,7 @@ ddas.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume=True
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, steps):
     whole = ddas.search(bundled, TINY)
-    script = [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(steps)]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
-    assert killed.returncode == -signal.SIGKILL
+    killed(KILLED, tmp_path / "run", steps, cwd=tmp_path)
     resumed = ddas.search(bundled, TINY, run=tmp_path / "run", resume=True)
     assert resumed == whole
     assert Policy.load(tmp_path / "run" / "policy.json") == whole

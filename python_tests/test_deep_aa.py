@@ -2,18 +2,14 @@
 
 import json
 import math
-import os
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import scipy.stats
 import torch
 import torch.nn.functional as F
+from killing import killed
 
 from pyaug import Augment, Candidate, InputError, Policy, data, models, ops, policies, spaces
 from pyaug.run import isolated_rng
@@ -27,21 +23,6 @@ TINY = Config(
     pretraining_epochs=2, max_layers=2, iterations=3, batch_size=2, class_batch=3, samples=2,
     gradient_samples=1, start=0.0, judged_images=3, device="cpu",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    return data.load("fashion-mnist-small")
-
-
-@pytest.fixture(scope="module")
-def small(bundled):
-    """The bundled images at 14 x 14."""
-    halves = (
-        data.Split(F.avg_pool2d(split.images.float(), 2).round().to(torch.uint8), split.labels)
-        for split in (bundled.train, bundled.test)
-    )
-    return replace(bundled, **dict(zip(("train", "test"), halves, strict=True)))
 
 
 def prepared(data_set, config=TINY, *, space=FEW, val=None):
@@ -428,23 +409,15 @@ def test_where_the_identity_wins_at_once_nothing_is_found(bundled, tmp_path):
 
 
 KILLED = """
-import os, signal, sys
+import sys
+from killing import kill_after
 from pyaug import data
 from pyaug.search import deep_aa
 from pyaug.train.loop import _Trainer
 from test_deep_aa import FEW, TINY
 deep_aa._ROUND, deep_aa.stops = 2, lambda *_: False
-def kill_after(owner, name, calls):
-    kept, count = getattr(owner, name), 0
-    def killing(*arguments, **options):
-        nonlocal count
-        count += 1
-        if count > calls:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return kept(*arguments, **options)
-    setattr(owner, name, killing)
 where = {"epoch": (_Trainer, "_epoch"), "step": (deep_aa._Search, "step")}[sys.argv[2]]
-kill_after(*where, int(sys.argv[3]))
+kill_after(sys.argv[3], where)
 deep_aa.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume=True, space=FEW)
 """
 
@@ -454,10 +427,7 @@ def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, monkey
     monkeypatch.setattr(deep_aa, "_ROUND", 2)
     monkeypatch.setattr(deep_aa, "stops", lambda *_: False)
     whole = deep_aa.search(bundled, TINY, space=FEW)
-    script = [sys.executable, "-c", KILLED, str(tmp_path / "run"), *map(str, place)]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
-    assert killed.returncode == -signal.SIGKILL
+    killed(KILLED, tmp_path / "run", *place, cwd=tmp_path)
     resumed = deep_aa.search(bundled, TINY, run=tmp_path / "run", resume=True, space=FEW)
     assert resumed == whole and whole.steps == 2
     assert Policy.load(tmp_path / "run" / "policy.json") == whole

@@ -3,17 +3,14 @@
 import json
 import logging
 import math
-import os
 import re
-import signal
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from killing import killed
 from scipy import stats
 
 from pyaug import Augment, Candidate, InputError, Policy, SubPolicy, data, ops, spaces
@@ -34,21 +31,6 @@ TINY = Config(
     batch_size=32,
     device="cpu",
 )
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    return data.load("fashion-mnist-small")
-
-
-@pytest.fixture(scope="module")
-def small(bundled):
-    """The bundled images at 14 x 14."""
-    halves = (
-        data.Split(F.avg_pool2d(split.images.float(), 2).round().to(torch.uint8), split.labels)
-        for split in (bundled.train, bundled.test)
-    )
-    return replace(bundled, **dict(zip(("train", "test"), halves, strict=True)))
 
 
 def log_of(folder):
@@ -322,20 +304,13 @@ def test_the_policy_draws_what_its_parameters_say(small, tmp_path):
 
 
 KILLED = """
-import os, signal, sys
+import sys
+from killing import kill_after
 from pyaug import data, train
 from pyaug.search import fast_aa
 from test_fast_aa import RESUMED
 places = {"step": (train.loop._Trainer, "_step"), "trial": (fast_aa._Search, "judge")}
-owner, name = places[sys.argv[3]]
-call, count = getattr(owner, name), 0
-def killing(*arguments, **options):
-    global count
-    count += 1
-    if count > int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return call(*arguments, **options)
-setattr(owner, name, killing)
+kill_after(sys.argv[2], places[sys.argv[3]])
 fast_aa.search(data.load("fashion-mnist-small"), RESUMED, run=sys.argv[1], resume=True)
 """
 RESUMED = replace(TINY, trials=24, repeats=1)  # 20 at random, 4 by the estimator
@@ -349,10 +324,7 @@ def whole(bundled, tmp_path_factory):
 
 @pytest.mark.parametrize(("count", "what"), [(3, "step"), (22, "trial"), (30, "trial")])
 def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, whole, tmp_path, count, what):
-    script = [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(count), what]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
-    assert killed.returncode == -signal.SIGKILL
+    killed(KILLED, tmp_path / "run", count, what, cwd=tmp_path)
     resumed = fast_aa.search(bundled, RESUMED, run=tmp_path / "run", resume=True)
     assert resumed == whole[0] == Policy.load(tmp_path / "run" / "policy.json")
     for line, other in zip(log_of(tmp_path / "run"), whole[1], strict=True):

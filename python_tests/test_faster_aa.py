@@ -3,17 +3,12 @@
 import copy
 import json
 import math
-import os
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
+from killing import killed
 
 from pyaug import InputError, Policy, data, ops, spaces
 from pyaug.search import engine, faster_aa
@@ -21,21 +16,6 @@ from pyaug.search.faster_aa import Config, Critic, SoftPolicy, gradient_penalty
 from pyaug.spaces import Axis
 
 TINY = Config(images=64, sub_policies=2, epochs=2, batch_size=32, model="conv-small", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    return data.load("fashion-mnist-small")
-
-
-@pytest.fixture(scope="module")
-def small(bundled):
-    """The bundled images at 14 x 14."""
-    halves = (
-        data.Split(F.avg_pool2d(split.images.float(), 2).round().to(torch.uint8), split.labels)
-        for split in (bundled.train, bundled.test)
-    )
-    return replace(bundled, **dict(zip(("train", "test"), halves, strict=True)))
 
 
 # --- The parts -----------------------------------------------------------------------------------
@@ -191,18 +171,12 @@ def test_the_found_policy_is_nearer_to_the_images_than_the_initial_one(bundled):
 
 
 KILLED = """
-import os, signal, sys
+import sys
+from killing import kill_after
 from pyaug import data
-from pyaug.search import engine, faster_aa
+from pyaug.search import faster_aa
 from test_faster_aa import TINY
-step, count = faster_aa._Search.step, 0
-def killing(self, batch):
-    global count
-    count += 1
-    if count > int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, batch)
-faster_aa._Search.step = killing
+kill_after(sys.argv[2], (faster_aa._Search, "step"))
 faster_aa.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume=True)
 """
 
@@ -210,10 +184,7 @@ faster_aa.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, steps):
     whole = faster_aa.search(bundled, TINY)
-    script = [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(steps)]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
-    assert killed.returncode == -signal.SIGKILL
+    killed(KILLED, tmp_path / "run", steps, cwd=tmp_path)
     resumed = faster_aa.search(bundled, TINY, run=tmp_path / "run", resume=True)
     assert resumed == whole
     assert Policy.load(tmp_path / "run" / "policy.json") == whole

@@ -1,18 +1,13 @@
 """RandAugment's grid: which pairs, on what images; planted truths, log, resume, bad options."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 
 import pytest
 import torch
-import torch.nn.functional as F
+from killing import killed
 from scipy import stats
 
 from pyaug import Augment, InputError, Policy, data, ops, policies, spaces
@@ -31,21 +26,6 @@ TINY = Config(
     batch_size=32,
     device="cpu",
 )
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    return data.load("fashion-mnist-small")
-
-
-@pytest.fixture(scope="module")
-def small(bundled):
-    """The bundled images at 14 x 14."""
-    halves = (
-        data.Split(F.avg_pool2d(split.images.float(), 2).round().to(torch.uint8), split.labels)
-        for split in (bundled.train, bundled.test)
-    )
-    return replace(bundled, **dict(zip(("train", "test"), halves, strict=True)))
 
 
 def log_of(folder):
@@ -172,19 +152,12 @@ def test_the_policy_draws_what_its_pair_says(small, tmp_path):
 
 
 KILLED = """
-import os, signal, sys
+import sys
+from killing import kill_after
 from pyaug import data, train
 from pyaug.search import randaugment
 from test_randaugment_search import TINY
-trainer = train.loop._Trainer
-step, count = trainer._step, 0
-def killing(*arguments, **options):
-    global count
-    count += 1
-    if count > int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(*arguments, **options)
-trainer._step = killing
+kill_after(sys.argv[2], (train.loop._Trainer, "_step"))
 randaugment.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resume=True)
 """
 
@@ -192,10 +165,7 @@ randaugment.search(data.load("fashion-mnist-small"), TINY, run=sys.argv[1], resu
 @pytest.mark.parametrize("steps", [2, 6, 21])  # of 4 pairs x 2 seeds x 2 epochs x 4 steps
 def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, steps):
     whole = randaugment.search(bundled, TINY, run=tmp_path / "whole")
-    script = [sys.executable, "-c", KILLED, str(tmp_path / "run"), str(steps)]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    killed = subprocess.run(script, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path)
-    assert killed.returncode == -signal.SIGKILL
+    killed(KILLED, tmp_path / "run", steps, cwd=tmp_path)
     resumed = randaugment.search(bundled, TINY, run=tmp_path / "run", resume=True)
     assert resumed == whole == Policy.load(tmp_path / "run" / "policy.json")
     for run, other in zip(log_of(tmp_path / "run"), log_of(tmp_path / "whole"), strict=True):
