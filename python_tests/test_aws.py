@@ -442,7 +442,8 @@ def test_a_space_that_cannot_be_used_is_refused(bundled, tmp_path):
     with pytest.raises(InputError, match=r"space: expected elements of probability 1, got invert"):
         aws.search(bundled, TINY, run=tmp_path / "run", space=space)
     with pytest.raises(InputError, match="val: expected images"):
-        aws.search(bundled, TINY, run=tmp_path / "run", val=wide)
+        config = replace(TINY, val_images=None)
+        aws.search(bundled, config, run=tmp_path / "run", val=wide)
     assert not (tmp_path / "run").exists()
 
 

@@ -408,7 +408,7 @@ def test_a_rate_of_nought_keeps_p_tp(bundled):
 
 def test_the_validation_images_given_are_the_ones_used(bundled):
     val = data.Split(bundled.test.images[:200], bundled.test.labels[:200])
-    search = ddas._Search(bundled, replace(TINY, train_images=None), FEW, val)
+    search = ddas._Search(bundled, replace(TINY, train_images=None, val_images=None), FEW, val)
     assert len(search.loader.split) == 2000
     assert torch.equal(search.val_loader.split.images, val.images)
 
@@ -477,7 +477,8 @@ def test_bad_images_are_refused_before_any_work(bundled, tmp_path):
     with pytest.raises(InputError, match="space: rotate_90 expects square images, got 28 x 20"):
         ddas.search(replace(bundled, **halves), TINY, space=FEW, run=tmp_path / "run")
     with pytest.raises(InputError, match=r"val: expected images \(1, 28, 28\), got \(1, 28, 20\)"):
-        ddas.search(bundled, TINY, val=halves["train"], run=tmp_path / "run")
+        config = replace(TINY, val_images=None)
+        ddas.search(bundled, config, val=halves["train"], run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

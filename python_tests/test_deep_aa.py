@@ -158,7 +158,7 @@ def test_when_the_search_ends(p, gains, expected):
 def test_class_mates_are_of_the_class_and_none_twice(bundled):
     uneven = torch.cat([torch.where(bundled.test.labels == c)[0][: 5 + c] for c in range(10)])
     search = deep_aa._Search(
-        bundled, replace(TINY, class_batch=4), FEW, bundled.test.subset(uneven)
+        bundled, replace(TINY, class_batch=4, val_images=None), FEW, bundled.test.subset(uneven)
     )
     labels = torch.arange(10).repeat(400)
     mates = search.classmates(labels)
@@ -172,7 +172,8 @@ def test_class_mates_are_of_the_class_and_none_twice(bundled):
 
 def test_the_smallest_class_bounds_the_class_batch(bundled):
     few = torch.cat([torch.where(bundled.test.labels == c)[0][: 2 + c] for c in range(10)])
-    search = deep_aa._Search(bundled, TINY, FEW, bundled.test.subset(few))
+    config = replace(TINY, val_images=None)
+    search = deep_aa._Search(bundled, config, FEW, bundled.test.subset(few))
     assert search.class_batch == 2
 
 
@@ -476,7 +477,8 @@ def test_bad_options_are_refused_before_any_work(bundled, tmp_path, options, say
 def test_a_bad_space_or_bad_images_are_refused(bundled, tmp_path):
     def refused(says, data_set=bundled, **options):
         with pytest.raises(InputError, match=says):
-            deep_aa.search(data_set, TINY, run=tmp_path / "run", **options)
+            config = replace(TINY, val_images=None)
+            deep_aa.search(data_set, config, run=tmp_path / "run", **options)
         assert not (tmp_path / "run").exists()
 
     refused("space: expected the identity", space=(Candidate("invert"),))
