@@ -39,7 +39,7 @@ COMMANDS = {
     "ops": "list the operations",
     "info": "say what is installed, built and loaded",
 }
-_EXTRA = ("tyro", "rich", "matplotlib", "jinja2")
+_EXTRA = ("tyro", "rich", "matplotlib", "jinja2", "optuna")
 _NEEDED = {"preview": ("tyro", "matplotlib")}  # of these; the others need the report's too
 _RESUMED = ("search", "train", "compare")
 

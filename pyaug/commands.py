@@ -155,7 +155,9 @@ def search(arguments: Sequence[str]) -> None:
         return
     page = report.write(out, data=data)
     print(*words.sentences(policy), sep="\n")
-    if not _wants_default(module, options.method):
+    if policy.marginals().keys() <= {"identity"}:
+        print("Nothing was found that is better than the images as they are.")
+    elif not _wants_default(module, options.method):
         print("It holds crop, flip and cutout itself: pyaug train --no-default-augmentation")
     print(f"policy: {out / 'policy.json'}\nreport: {page}")
 
@@ -300,7 +302,9 @@ def _changed(config: _T, values: dict[str, str], where: str) -> _T:
     for option, value in values.items():
         if option not in kinds:
             raise InputError(f"{where}: expected an option of {', '.join(kinds)}, got {option!r}")
-        several = value.split(",") if "tuple" in kinds[option] else [value]
+        several = [value]
+        if "tuple" in kinds[option]:
+            several = value.split(",") if value else []
         words = [f"--{option.replace('_', '-')}", *several]
         try:
             config = _parse(type(config), words, "compare", "", start=config)

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from pyaug._native import OPERATIONS
 from pyaug.errors import InputError, finite_number
+from pyaug.files import write_whole
 
 _WHOLE = 2**32  # probabilities become integer thresholds of this
 _QUANTILES = 1025
@@ -331,7 +332,7 @@ class Policy:
 
     def save(self, path: str | Path) -> None:
         """Write the policy as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        write_whole(Path(path), json.dumps(self.to_json(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Policy":

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from pyaug.errors import InputError
+from pyaug.files import PARTIAL, write_whole
 from pyaug.progress import progress
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 _CONFIG, _LOG, _CHECKPOINT = "config.json", "log.jsonl", "checkpoint.pt"
-_TEMPORARY = ".partial"
 
 
 class Run:
@@ -85,7 +85,7 @@ class Run:
         """
         os.fsync(self._log.fileno())
         whole = {"state": state, "log_bytes": self._log.tell()}
-        _write_atomically(self.path / _CHECKPOINT, lambda file: torch.save(whole, file))
+        write_whole(self.path / _CHECKPOINT, lambda file: torch.save(whole, file))
 
     def load(self) -> dict[str, Any] | None:
         """The last state saved, its tensors on the CPU; None where none was.
@@ -108,7 +108,7 @@ class Run:
 
     def _open(self, facts: dict[str, Any], *, resume: bool, may_differ: Sequence[str]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        content = [p.name for p in self.path.iterdir() if not p.name.endswith(_TEMPORARY)]
+        content = [p.name for p in self.path.iterdir() if not p.name.endswith(PARTIAL)]
         config = self.path / _CONFIG
         if content and not resume:
             raise InputError(f"{self.path}: expected an empty folder; --resume goes on in this one")
@@ -118,7 +118,7 @@ class Run:
             _check_same(config, facts, may_differ)
         else:
             text = json.dumps({**facts, **_circumstances()}, indent=2) + "\n"
-            _write_atomically(config, lambda file: file.write(text.encode()))
+            write_whole(config, text)
         whole = self._load()
         self._log = (self.path / _LOG).open("ab")
         kept = whole["log_bytes"] if whole else 0
@@ -162,7 +162,7 @@ def restore_rng(state: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def isolated_rng(seed: int) -> Iterator[None]:
     """Seed the global generators, and give the caller's states back at the end."""
-    before = capture_rng()
+    before, first = capture_rng(), torch.initial_seed()
     try:
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -170,6 +170,8 @@ def isolated_rng(seed: int) -> Iterator[None]:
         yield
     finally:
         restore_rng(before)
+        if not before["cuda"] and torch.cuda.is_initialized():  # by what was run
+            torch.cuda.manual_seed_all(first)
 
 
 def pick_device(name: str) -> torch.device:
@@ -199,22 +201,6 @@ def alone(what: str) -> None:
     """Raise InputError where torchrun has started several processes for what is done by one."""
     if processes()[1] > 1:
         raise InputError(f"torchrun: expected one process for {what}, got {processes()[1]}")
-
-
-def _write_atomically(path: Path, write: Any) -> None:
-    temporary = path.with_name(f".{path.name}{_TEMPORARY}")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        # torch.save, interrupted, complains of its unfinished file instead.
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise error.__context__ from None
-        raise
 
 
 def _check_same(path: Path, facts: dict[str, Any], may_differ: Sequence[str]) -> None:

@@ -300,9 +300,9 @@ def entropy(p: Matrix) -> float:
 class FlatPPO:
     """Updates of the flat form's theta: PPO's eq. 7 with epsilon = 0.2, climbed by Adam."""
 
-    def __init__(self, theta: Tensor, inner_steps: int, largest_kl: float) -> None:
+    def __init__(self, theta: Tensor, inner_steps: int, target_kl: float) -> None:
         self.theta, self.elements = theta.clone(), math.isqrt(len(theta))
-        self.inner_steps, self.largest_kl = inner_steps, largest_kl
+        self.inner_steps, self.target_kl = inner_steps, target_kl
         self.adam = Adam(theta)
 
     def log_p(self, theta: Tensor) -> Tensor:
@@ -317,7 +317,7 @@ class FlatPPO:
     ) -> tuple[int, float]:
         """The inner steps taken and how far, KL(before || after), they led."""
         old, taken, kl = self.log_p(self.theta), 0, 0.0
-        while taken < self.inner_steps and kl <= self.largest_kl:
+        while taken < self.inner_steps and kl <= self.target_kl:
             theta = self.theta.clone().requires_grad_()
             new, objective = self.log_p(theta), torch.zeros((), dtype=torch.float64)
             for pairs, advantage in zip(drawn, advantages, strict=True):

@@ -57,7 +57,7 @@ def test_the_paper_s_settings(small):
     assert (config.trials, config.epochs, config.shared_epochs, config.pairs) == (500, 10, 200, 4)
     assert (config.batch_size, config.shared_rate, config.rate) == (256, 0.2, 0.001)
     assert (config.policy_rate, config.baseline, config.ratio_clip) == (0.1, 0.9, 0.2)
-    assert (config.inner_steps, config.largest_kl, config.returned) == (5, 0.02, "last")
+    assert (config.inner_steps, config.target_kl, config.returned) == (5, 0.02, "last")
     assert (config.proxy, config.form, config.credit) == ("AF", "factored", "drawn")
     assert len(elements(None)) == len(spaces.aws()) == 36
     recipe = Proxy(small, replace(config, model="conv-small", device="cpu"), FEW).recipe
@@ -416,7 +416,7 @@ def test_two_processes_killed_and_resumed(tmp_path):
         ({"rewarded_epochs": 3}, "rewarded_epochs: expected at most 2, a trial's epochs, got 3"),
         ({"label_smoothing": 1.0}, "label_smoothing: expected at least 0, less than 1, got 1.0"),
         ({"baseline": 1.0}, "baseline: expected at least 0, less than 1, got 1.0"),
-        ({"largest_kl": 0.0}, "largest_kl: expected more than 0, got 0.0"),
+        ({"target_kl": 0.0}, "target_kl: expected more than 0, got 0.0"),
         ({"proxy": "XX"}, "proxy: expected one of AF, NF, IT, AV, got 'XX'"),
         ({"form": "deep"}, "form: expected one of factored, conditional, flat, got 'deep'"),
         ({"credit": "all"}, "credit: expected one of drawn, frequency, got 'all'"),

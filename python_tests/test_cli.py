@@ -236,7 +236,7 @@ def test_help_mentions_every_option_with_its_default(command, configs, pyaug):
             assert positional or f"--{option} " in said or f"--no-{option} " in said
     if command in ("train", "search faster-aa"):
         assert all(name in said for name in data.names())
-    for default in ("20", "0.05", "128", "wrn-40-2") if "search" in command else ():
+    for default in ("20", "0.05", "10", "wrn-40-2") if "search" in command else ():
         assert f"(default: {default})" in said
 
 

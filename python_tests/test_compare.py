@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 from types import ModuleType
 
 import numpy as np
@@ -28,6 +29,7 @@ from pyaug.run import isolated_rng
 from pyaug.search import engine, faster_aa
 
 HOSTILE = "<b>tiny"
+ONE = Config(seeds=1)
 TRAINING = train.Config(
     model="conv-small", epochs=2, batch_size=16, learning_rate=0.05, device="cpu"
 )
@@ -57,7 +59,8 @@ class _Stub(engine.Search):
     method, steps = "stub", 1
 
     def __init__(self, data, config):
-        self.rounds, self.sum = config.rounds, int(data.train.images.sum())
+        self.config, self.rounds = config, config.rounds
+        self.sum = int(data.train.images.sum())
 
     def prepare(self):
         stage = self.folder / "stages" / "shared"
@@ -65,6 +68,9 @@ class _Stub(engine.Search):
         (stage / "log.jsonl").write_text('{"epoch": 1, "seconds": 7.5}\n{"seconds": 0.5}\n')
 
     def round(self, number, bar):
+        if self.config.fails == self.config.seed:
+            errors = {"InputError": InputError, "RuntimeError": RuntimeError}
+            raise errors[self.config.how]("no\nluck")
         parts = {"augmentation": 1.0 + number, "policy": 0.5}
         return {"trial": number + 1, "images": self.sum, "test_error": 12.5, "parts": parts}
 
@@ -79,10 +85,8 @@ class _Stub(engine.Search):
 
 
 def _stub_search(data, config, *, run, resume=False):
-    if config.fails == config.seed:
-        raise {"InputError": InputError, "RuntimeError": RuntimeError}[config.how]("no\nluck")
-    about = {"data": data.name}
-    return engine.conduct(lambda: _Stub(data, config), config, run=run, resume=resume, inputs=about)
+    made = {"run": run, "resume": resume, "inputs": {}}
+    return engine.conduct(lambda: _Stub(data, config), data, config, **made)
 
 
 def stub_method():
@@ -443,7 +447,7 @@ def test_a_search_that_fails_does_not_lose_the_others(tmp_path, how):
 
     mended = [columns[0], stub(fails=-1)]
     mended = compare.compare(tiny(), mended, config, run=tmp_path, resume=True)
-    assert set(mended.failures) == {"search-stub-0"}  # was searched with other options
+    assert set(mended.failures) == {"search-stub-0", "search-stub-1"}  # begun with other options
 
 
 def test_a_training_that_fails_does_not_lose_the_others(tmp_path):
@@ -604,3 +608,44 @@ def test_another_comparison_is_not_resumed(tmp_path):
         compare.compare(tiny(), columns, Config(seeds=1, images=40), run=tmp_path, resume=True)
     with pytest.raises(InputError, match="data = 'tiny' as before, got 'other'"):
         compare.compare(tiny("other"), columns, Config(seeds=1), run=tmp_path, resume=True)
+
+
+def test_a_search_s_options_are_checked_before_any_work(tmp_path):
+    with pytest.raises(InputError, match="epochs: expected at least 1, got 0"):
+        method = import_module("pyaug.search.ddas")
+        options = method.Config(epochs=0, model="conv-small", device="cpu")
+        searched = Column("ddas", TRAINING, method=method, options=options)
+        compare.compare(tiny(), [stub(), searched], run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_option_that_is_no_longer_said_is_another_search(tmp_path):
+    """What was searched otherwise is not taken for what is asked for now."""
+    compare.compare(tiny(), [stub(rounds=1)], ONE, run=tmp_path)
+    table = compare.compare(tiny(), [stub()], ONE, run=tmp_path, resume=True)
+    (why,) = table.failures.values()
+    assert "expected rounds = 1 as before, got 2" in why
+
+
+def test_other_images_of_the_same_name_and_number_are_refused(tmp_path):
+    compare.compare(tiny(), [stub()], ONE, run=tmp_path)
+    with pytest.raises(InputError, match="to resume, expected train"):
+        compare.compare(tiny(seed=1), [stub()], ONE, run=tmp_path, resume=True)
+
+
+def test_what_is_logged_stays_after_a_resume(tmp_path):
+    compare.compare(tiny(), [stub()], ONE, run=tmp_path)
+    before = (tmp_path / "log.jsonl").read_text()
+    compare.compare(tiny(), [stub()], ONE, run=tmp_path, resume=True)
+    assert (tmp_path / "log.jsonl").read_text().startswith(before)
+
+
+def test_what_was_trained_on_another_device_is_finished(tmp_path, monkeypatch):
+    """There the network computed in bfloat16, as nobody had said otherwise."""
+    compare.compare(tiny(), [stub()], ONE, run=tmp_path)
+    path = tmp_path / "train-stub-0" / "config.json"
+    facts = json.loads(path.read_text())
+    facts["config"] |= {"bf16": True, "device": "cuda"}
+    path.write_text(json.dumps(facts))
+    table = compare.compare(tiny(), [stub()], ONE, run=tmp_path, resume=True)
+    assert not table.failures and table.outcomes[0].errors

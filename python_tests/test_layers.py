@@ -22,7 +22,7 @@ ROWS = (
     {"pyaug", "augment", "data", "models", "boxes"},
     {"policy", "policy_json", "policies", "spaces", "ops"},
     {"_native", "_table"},
-    {"images", "errors"},
+    {"images", "errors", "files"},
 )
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 

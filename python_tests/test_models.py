@@ -147,9 +147,9 @@ def test_what_is_wrong_with_a_name_is_said():
         return str(caught.value)
 
     for name, expected in {
-        "wrn-41-2": "depth 6n + 4 and width of at least 1",
-        "shake-26-2x3d": "an even width of at least 2",
-        "pyramid-12-9": "depth 9n + 2 and alpha of at least 1",
+        "wrn-41-2": "depth 6n + 4 up to 1,000 and width of 1 to 100",
+        "shake-26-2x3d": "an even width of 2 to 1,000",
+        "pyramid-12-9": "depth 9n + 2 up to 1,000 and alpha of 1 to 1,000",
     }.items():
         assert said(name) == f"model: expected {expected}, got {name}"
     unknown = said("vgg")

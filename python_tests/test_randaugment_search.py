@@ -176,12 +176,16 @@ def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, steps)
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"num_ops": ""}, "num_ops: expected whole numbers from 1 on, separated by commas, got ''"),
-        ({"num_ops": "0,1"}, "num_ops: expected whole numbers from 1 on"),
-        ({"num_ops": "1.5"}, "num_ops: expected whole numbers from 1 on"),
+        (
+            {"num_ops": ""},
+            "num_ops: expected whole numbers from 1 to 100, separated by commas",
+        ),
+        ({"num_ops": "0,1"}, "num_ops: expected whole numbers from 1 to 100"),
+        ({"num_ops": "1.5"}, "num_ops: expected whole numbers from 1 to 100"),
         ({"magnitudes": "31"}, "magnitudes: expected whole numbers from 0 to 30"),
         ({"magnitudes": "5,ten"}, "magnitudes: expected whole numbers from 0 to 30"),
         ({"trials": 5}, "trials: expected at most 4, the pairs of the grid, got 5"),
+        ({"num_ops": "99999999"}, "num_ops: expected whole numbers from 1 to 100"),
         ({"trials": 0}, "trials: expected at least 1, got 0"),
         ({"seeds": 0}, "seeds: expected at least 1, got 0"),
         ({"val_images": 9}, "val_images: expected one a class, so 10 or more, got 9"),

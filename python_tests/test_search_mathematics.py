@@ -573,11 +573,11 @@ def test_a_trial_s_update_follows_its_advantage(form, sign):
         assert sign * change[drawn] > 0, drawn
 
 
-@pytest.mark.parametrize(("inner_steps", "largest_kl"), [(1, 1.0), (5, 1.0), (5, 1e-4), (3, 0.02)])
-def test_updates_are_a_literal_ppo_s(inner_steps, largest_kl):
+@pytest.mark.parametrize(("inner_steps", "target_kl"), [(1, 1.0), (5, 1.0), (5, 1e-4), (3, 0.02)])
+def test_updates_are_a_literal_ppo_s(inner_steps, target_kl):
     pairs, _ = pairs_of("flat", 3, seed=72)
-    agent = ppo.Agent(pairs, rate=0.1, inner_steps=inner_steps, largest_kl=largest_kl)
-    reference = literal.FlatPPO(pairs.theta.detach(), inner_steps, largest_kl)
+    agent = ppo.Agent(pairs, rate=0.1, inner_steps=inner_steps, target_kl=target_kl)
+    reference = literal.FlatPPO(pairs.theta.detach(), inner_steps, target_kl)
     generator = torch.Generator().manual_seed(73)
     rewards = torch.rand(14, 3, generator=generator, dtype=torch.float64)
     baseline = None

@@ -7,8 +7,10 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
 
 from pyaug import Augment, InputError, Policy, cli, data
+from pyaug._native import OPERATIONS
 from pyaug.report import charts, runs
 
 TINY = {
@@ -46,8 +48,12 @@ def test_it_leaves_a_policy_that_works(searched, capsys):
     policy = Policy.load(folder / "policy.json")
     assert f"pyaug search {method}" in policy.source
     assert Policy.from_json(policy.to_json()) == policy
-    program = Augment(policy.at(0.5), seed=0).sample(100)
-    assert len(program) == 100
+    augment, now = Augment(policy, seed=0), policy.at(0.0)
+    pixels = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8)
+    out, program = augment(pixels), augment.sample(1000)
+    assert out.shape == pixels.shape and out.dtype == torch.uint8
+    may = {OPERATIONS[name].code for name in (*now.operations, "identity")}
+    assert set(program.operation.unique().tolist()) <= may
 
 
 def test_its_report_explains_everything_that_it_logs(searched):

@@ -26,8 +26,9 @@ _KNOWN += " random"
 _METHODS = ("faster-aa", "ddas", "deep-aa", "fast-aa", "aws")
 _WHOLE = "deep-aa.default_augmentation=False"  # its layers hold crop, flip and cutout themselves
 _AWS = (
-    "--epochs 300 --batch-size 256 --learning-rate 0.4 --warmup-epochs 1.5 --weight-decay 1e-4 "
-    "--no-decay-norms --label-smoothing 0.05 --clip 3 --seeds 8"
+    "--epochs 300 --batch-size 256 --learning-rate 0.4 --first-learning-rate 0.1 "
+    "--warmup-epochs 1.5 --weight-decay 1e-4 --no-decay-norms --label-smoothing 0.05 --clip 3 "
+    "--seeds 8"
 )
 
 
@@ -170,7 +171,8 @@ COMPARISONS = {
         f"faster-aa.images=6000 faster-aa.chunk=16 {_IMAGENET_DDAS} deep-aa.model=resnet18 "
         "deep-aa.pretraining_images=200000 deep-aa.pretraining_epochs=30 fast-aa.model=resnet50 "
         "fast-aa.images=6000 aws.model=resnet50 aws.shared_epochs=150 aws.epochs=5 "
-        "aws.policy_rate=0.2 --training-options faster-aa.epochs=200"
+        "aws.policy_rate=0.2 deep-aa.val_images=64000 --training-options faster-aa.epochs=200 "
+        "ddas.batch_size=512 ddas.learning_rate=0.2 ddas.milestones="
     ),
     "imagenet-aws": (
         "--data imagenet --model resnet50 --seeds 4 --policies baseline "

@@ -118,7 +118,10 @@ def begin(study: Study) -> dict:
     asked = {k: str(v) for k, v in dataclasses.asdict(study).items() if k != "out"}
     path = study.out / "compare.json"
     if path.exists():
-        results = json.loads(path.read_text())
+        try:
+            results = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path}: expected JSON") from error
         if results["study"] != asked:
             before = results["study"]
             raise InputError(f"{path}: expected a study of the same options, got {before}")

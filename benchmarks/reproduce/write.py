@@ -3,7 +3,7 @@
     python benchmarks/reproduce/write.py [RUN …]
 
 Each RUN is the folder of a comparison that has ended; its results are kept in results/ first, with
-the commit that is checked out.
+the commit that is checked out: check out the one that it ran at.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ seeds, their standard deviation, and how many they are; hours are of the device 
 names. Errors are of the last epoch. `pyaug compare` names two columns otherwise than papers do:
 `crop-flip` is their baseline, `baseline` has the cutout too.
 
-A command goes on with `--resume` where it stopped. Commands with `runs/reproduce/…/policy.json`
-train with policies that an earlier comparison has found. `--data cifar10` downloads the images with
-torchvision's help; a file `cifar10.npz` of `images`, `labels`, `val_images` and `val_labels` will
-do as well, and gets the same recipe by its name. ImageNet must be there (`--root`).
+A `pyaug compare` that stopped goes on with `--resume`, a script by itself. Commands with
+`runs/reproduce/…/policy.json` train with policies that an earlier comparison has found. `--data
+cifar10` downloads the images with torchvision's help; a file `cifar10.npz` of `images`, `labels`,
+`val_images` and `val_labels` will do as well, and gets the same recipe by its name. ImageNet must
+be there (`--root`). Columns of the papers that could not be read are left out.
 """
 
 
@@ -75,13 +76,12 @@ def here(result: dict[str, Any], name: str, measure: str) -> str:
     if measure in ("hours", "correlation"):
         value = column.get({"hours": "search_hours"}.get(measure, measure))
         return "" if value is None else f"{value:.3g}"
-    error = column.get("own_network_test_error" if name.endswith("!") else "test_error")
+    own = "own_network_" if name.endswith("!") else ""
+    error, spread = column.get(f"{own}test_error"), column.get(f"{own}spread")
     if error is None:
         return ""
     value = f"{100 - error if measure == 'accuracy' else error:.2f}"
-    if name.endswith("!") or column["spread"] is None:
-        return value
-    return f"{value} ± {column['spread']:.2f} ({len(column['errors'])})"
+    return value if spread is None else f"{value} ± {spread:.2f} ({len(column[f'{own}errors'])})"
 
 
 def keep(run: Path) -> Path:
@@ -101,7 +101,8 @@ def commit() -> str:
 
 def _table(table: Table, results: dict[str, Any]) -> list[str]:
     units = {"error": "test error, %", "accuracy": "accuracy, %", "hours": "GPU hours"}
-    header = [units.get(table.measure, table.measure), *table.columns, "comparison"]
+    unit = table.unit or units.get(table.measure, table.measure)
+    header = [unit, *table.columns, "comparison"]
     lines = [header, ["---"] * len(header)]
     for row in table.rows:
         link = f"[{row.comparison}](#{row.comparison})" if row.comparison else "none"

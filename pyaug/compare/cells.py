@@ -26,9 +26,10 @@ from pyaug.policy import Policy
 from pyaug.progress import duration
 from pyaug.report import runs
 from pyaug.run import Run
+from pyaug.search.engine import rehearsal
 from pyaug.train.config import complete
 
-_ASIDE = ("device", "workers")  # a finished cell may have had others
+_ASIDE = {"device", "workers"}  # a finished cell may have had others
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,21 @@ def compare(
     """
     config = config or Config()
     cells = _Cells(data, columns, config, Path(run).expanduser())
-    about = {"data": data.name, "train": len(data.train), "test": len(data.test)}
+    about = {"data": data.name}
+    about |= {"train": data.train.fingerprint(), "test": data.test.fingerprint()}
     with Run(run, config, resume=resume, inputs=about, may_differ=("seeds",)) as folder:
+
+        def log(**facts: Any) -> None:
+            folder.log(**facts)
+            folder.save({})  # so that the line is still there after a resume
+
         cells.table.facts |= _circumstances(folder.path)
         for seed in cells.seeds:
             for column in columns:
                 if column.method is not None and cells.search_seed(seed) == seed:
-                    say(cells.attempt(cells.search, column, seed, log=folder.log))
+                    say(cells.attempt(cells.search, column, seed, log=log))
             for column in columns:
-                say(cells.attempt(cells.train, column, seed, log=folder.log))
+                say(cells.attempt(cells.train, column, seed, log=log))
     return cells.table
 
 
@@ -99,6 +106,12 @@ class _Cells:
         self.seeds = range(first, first + config.seeds)
         self.data = lru_cache(1)(lambda seed: _subset(data, config.images, seed))
         trainings = [complete(column.training, self.data(first)) for column in columns]
+        for column in columns:
+            complete(replace(column.training, seed=self.seeds[-1]), self.data(first))
+            if column.method is not None:
+                with rehearsal():
+                    options = replace(column.options, seed=first)
+                    column.method.search(self.data(first), options, run=None)
         self.outcomes = {column.name: Outcome(column.name) for column in columns}
         facts = _facts(self.data(first), trainings[0], config)
         self.table = Table(facts, list(self.outcomes.values()))
@@ -137,10 +150,11 @@ class _Cells:
     def search(self, column: Column, seed: int) -> str:
         """The cell of a search."""
         path = self.folder / f"search-{column.name}-{seed}"
-        config = replace(column.options, seed=seed)
+        config, data = replace(column.options, seed=seed), self.data(seed)
+        full = getattr(column.method, "completed", lambda config, data: config)(config, data)
         ended = (path / "policy.json").exists()
-        if not (ended and _same(runs.read(path).search.config, config)):
-            column.method.search(self.data(seed), config, run=path, resume=True)
+        if not (ended and _same(runs.read(path).search.config, full, aside=_ASIDE)):
+            column.method.search(data, config, run=path, resume=True)
         record = self.outcomes[column.name].searches[seed] = runs.read(path).search
         return duration(record.seconds)
 
@@ -155,7 +169,8 @@ class _Cells:
         else:
             return "waits for its search"
         config = complete(replace(column.training, seed=seed), data)
-        if not _trained(path, config, policy):
+        aside = _ASIDE if column.training.bf16 is not None else {*_ASIDE, "bf16"}  # by device
+        if not _trained(path, config, policy, aside=aside):
             train.train(data, config, run=path, resume=True, policy=policy)
         outcome.trainings[seed] = runs.read(path).groups[0].records[0]
         return f"test error {outcome.errors[seed]:.2f} %"
@@ -184,21 +199,20 @@ def _subset(data: DataSet, images: int | None, seed: int) -> DataSet:
     return replace(data, train=stratified_subset(data.train, images, seed=seed, option="images"))
 
 
-def _same(recorded: dict[str, Any], config: Any) -> bool:
-    """Whether a run's options are those asked for; None is what a run may have filled in."""
+def _same(recorded: dict[str, Any], config: Any, *, aside: set[str]) -> bool:
+    """Whether a run's options are those asked for, some aside."""
     asked = json.loads(json.dumps(dataclasses.asdict(config)))
-    return all(
-        value is None or key in _ASIDE or recorded.get(key) == value for key, value in asked.items()
-    )
+    return all(key in aside or recorded.get(key) == value for key, value in asked.items())
 
 
-def _trained(path: Path, config: train.Config, policy: Policy | None) -> bool:
+def _trained(path: Path, config: train.Config, policy: Policy | None, *, aside: set[str]) -> bool:
     """Whether this training has ended there."""
     log = path / "log.jsonl"
     if not log.exists() or b"\n" not in log.read_bytes():
         return False
     record = runs.read(path).groups[0].records[0]
-    return record.finished and _same(record.config, config) and record.policy == policy
+    same = _same(record.config, config, aside=aside) and record.policy == policy
+    return record.finished and same
 
 
 def _facts(data: DataSet, training: train.Config, config: Config) -> dict[str, Any]:

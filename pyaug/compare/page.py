@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pyaug.compare import table as numbers
 from pyaug.compare.table import Outcome, Table
+from pyaug.files import write_whole
 from pyaug.progress import duration
 from pyaug.report import figures
 
@@ -33,7 +34,7 @@ def write(table: Table, folder: Path) -> None:
         "compare.md": markdown(table),
         "compare.json": json.dumps(table.to_json(), indent=1) + "\n",
     }.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
 
 
 def html(table: Table) -> str:
@@ -113,8 +114,9 @@ def _notes(table: Table) -> list[str]:
         notes.append("One seed: chance alone may make any of these differences.")
     for o in table.outcomes:
         if o.own_errors:
-            error = numbers.mean(o.own_errors)
-            notes.append(f"{o.name}: the search's own network has a test error of {error:.2f} %.")
+            error, spread = numbers.mean(o.own_errors), numbers.spread(o.own_errors)
+            said = f"{error:.2f} %" + (f", spread {spread:.2f}" if spread is not None else "")
+            notes.append(f"{o.name}: the search's own network has a test error of {said}.")
     return notes + [f"{cell} failed: {why}" for cell, why in table.failures.items()]
 
 

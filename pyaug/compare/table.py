@@ -112,5 +112,7 @@ class Table:
             "searches": len(outcome.searches),
             "search_parts": outcome.parts,
             "own_network_test_error": mean(outcome.own_errors),
+            "own_network_spread": spread(outcome.own_errors),
+            "own_network_errors": outcome.own_errors,
             "failures": outcome.failures,
         }

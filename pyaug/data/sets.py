@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,6 +105,13 @@ class Split:
     def held(self) -> bool:
         """Whether the images are one tensor in memory."""
         return isinstance(self.images, Tensor)
+
+    def fingerprint(self) -> str:
+        """How many images, and a checksum of labels and, where they are held, of pixels."""
+        crc = zlib.crc32(self.labels.cpu().numpy().tobytes())
+        if self.held:
+            crc = zlib.crc32(self.images.cpu().numpy(), crc)
+        return f"{len(self)} images, CRC-32 {crc:08x}"
 
     def to(self, device: torch.device | str) -> Split:
         """The same on a device; what is not held stays, its batches are moved one by one."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEADING = 6  # of a family of lines, those with the highest values at the end
+LEADING = 6  # of a family of lines, those that lead at the end
 
 
 @dataclass(frozen=True)
 class Chart:
     """Keys of the log with their names in the legend, the unit, and what to say.
 
-    A key whose values are themselves named numbers is drawn as one line for each name.
+    A key whose values are themselves named numbers is drawn as one line for each name: the highest
+    at the end, or the lowest, where that is what one looks for.
     """
 
     title: str
@@ -19,6 +20,7 @@ class Chart:
     caption: str
     keys: dict[str, str]
     from_zero: bool = False
+    lowest: bool = False
 
 
 MARGINALS = Chart(
@@ -176,6 +178,7 @@ _A2_AUG = (
         "On images that are not augmented, each branch under its own batch norms; the branch with "
         "the lowest is chosen.",
         {"val_errors": ""},
+        lowest=True,
     ),
     Chart(
         "Weights in the ensemble",
@@ -189,6 +192,7 @@ _A2_AUG = (
         "cross-entropy, nats",
         "Of each branch on its own augmented images.",
         {"losses": ""},
+        lowest=True,
     ),
     Chart(
         "Ensemble's loss",
@@ -213,6 +217,7 @@ _A2_AUG = (
         "error, %",
         "Of every branch and the ensemble, evaluated once, after the choice.",
         {"test_errors": ""},
+        lowest=True,
     ),
     *(chart for chart in TRAINING if chart.title in ("Test error", "Learning rate")),
 )

@@ -138,18 +138,18 @@ def _search_charts(search: Record) -> list[dict[str, Any]]:
     ]
     made = []
     for chart in (*told, *plain):
-        lines = [line for key, label in chart.keys.items() for line in _lines(search, key, label)]
+        lines = [line for key in chart.keys for line in _lines(search, key, chart)]
         made.append(_chart(chart, lines))
     return [chart for chart in made if chart]
 
 
-def _lines(search: Record, key: str, label: str) -> list[Line]:
+def _lines(search: Record, key: str, chart: Chart) -> list[Line]:
     """A key's series, or one for each name where its values are named numbers."""
     families = [line[key] for line in search.log if isinstance(line.get(key), dict)]
     if not families:
-        return [Line(label, *search.series(key), search.axis)]
-    last = families[-1]
-    leading = sorted(last, key=lambda name: -(last[name] or 0.0))[: charts.LEADING]
+        return [Line(chart.keys[key], *search.series(key), search.axis)]
+    last, sign = families[-1], 1 if chart.lowest else -1
+    leading = sorted(last, key=lambda name: sign * (last[name] or 0.0))[: charts.LEADING]
     return [Line(name, *search.series(key, name), search.axis) for name in leading]
 
 

@@ -25,6 +25,7 @@ from pyaug.data import DataSet, Split
 from pyaug.errors import ABOVE_0, AT_LEAST_1, SHARE, InputError, check_ranges
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
+from pyaug.run import pick_device
 from pyaug.search import proxies
 from pyaug.search.engine import Search, World, conduct
 from pyaug.search.ppo import Agent, Form, Pairs, shares
@@ -33,7 +34,9 @@ from pyaug.search.proxies import Proxy, elements
 
 @dataclass(frozen=True)
 class Config(proxies.Config):
-    """Options of the search; the defaults are the paper's on CIFAR (section 4.2)."""
+    """Options of the search; the defaults are the paper's on CIFAR (section 4.2) or, where it
+    does not say them, its authors' code's.
+    """
 
     trials: int = 500
     """T_max, how often the policy is updated."""
@@ -52,8 +55,8 @@ class Config(proxies.Config):
     """PPO: Adam's steps a trial, at most."""
     ratio_clip: float = 0.2
     """PPO: epsilon, up to which a change of a probability counts, as a share of it."""
-    largest_kl: float = 0.02
-    """PPO: a trial's steps end once the policy has moved so far, in nats."""
+    target_kl: float = 0.02
+    """PPO: a trial's steps end once the policy has moved so far, in nats; the code has 0.002."""
     baseline: float = 0.9
     """Weight of the previous rewards in the baseline, a moving average."""
     returned: Literal["last", "best"] = "last"
@@ -112,14 +115,13 @@ def search(
     """
     config, space = config or Config(), elements(space)
     _check(config, data, space)
-    world = World.join()
-    about = {"data": data.name, "images": len(data.train), "val": val and len(val)}
-    about |= {"space": repr(space), "processes": world.size}
+    world = World.join(pick_device(config.device))
+    about = {"val": val, "space": repr(space), "processes": world.size}
 
     def make() -> Search:
         return _Search(Proxy(data, config, space, val), config, world)
 
-    return conduct(make, config, run=run, resume=resume, inputs=about)
+    return conduct(make, data, config, run=run, resume=resume, inputs=about)
 
 
 class _Search(Search):
@@ -134,7 +136,7 @@ class _Search(Search):
             rate=config.policy_rate,
             clip=config.ratio_clip,
             inner_steps=config.inner_steps,
-            largest_kl=config.largest_kl,
+            target_kl=config.target_kl,
             weight=config.baseline,
         )
         self.highest, self.best = -math.inf, copy.deepcopy(self.pairs.state_dict())
@@ -148,7 +150,8 @@ class _Search(Search):
         """A trial on every rank, and the update of theta."""
         share, reward, loss = self.trial(number * self.world.size + self.world.rank, bar)
         mine = torch.cat([torch.tensor([reward, loss], dtype=torch.float64), share.flatten()])
-        together = self.world.gather(mine)  # so every rank makes the same update, to the bit
+        together = self.world.all_gather(mine)  # so every rank makes the same update, to the bit
+        proxies.check_finite(*together[:, :2].flatten().tolist())
         rewards, shares_ = together[:, 0], together[:, 2:].view(-1, *share.shape)
         if rewards.mean().item() > self.highest:
             self.highest = rewards.mean().item()
@@ -156,7 +159,8 @@ class _Search(Search):
         with self.proxy.clock("policy"):
             facts = self.agent.update(shares_, rewards)
         facts["loss"] = together[:, 1].mean().item()
-        bar.advance(0, trial=number + 1, reward=facts["reward"], entropy=facts["entropy"])
+        told = {"trial": number + 1, "reward": facts["reward"], "entropy": facts["entropy"]}
+        bar.advance(0 if self.proxy.steps else 1, **told)
         marginals = self.policy().marginals()
         parts = self.proxy.clock.read()
         return {"trial": number + 1, **facts, "marginals": marginals, "parts": parts}
@@ -195,7 +199,7 @@ class _Search(Search):
 
 _RANGES = {
     **dict.fromkeys(("trials", "pairs", "inner_steps"), AT_LEAST_1),
-    **dict.fromkeys(("policy_rate", "ratio_clip", "largest_kl"), ABOVE_0),
+    **dict.fromkeys(("policy_rate", "ratio_clip", "target_kl"), ABOVE_0),
     "baseline": SHARE,
 }
 

@@ -185,7 +185,7 @@ def search(
         space: the candidates; their weights are what is searched. By default the paper's for the
             data set, :func:`pyaug.spaces.ddas`.
         val: validation images of your own; the training images are then for training alone, and
-            ``val_images`` is not used.
+            ``val_images`` must not be given.
 
     Raises:
         InputError: an option out of range, too few images, before any work; a loss that is not
@@ -194,10 +194,9 @@ def search(
     config = config or Config()
     space = tuple(spaces.ddas(data.name) if space is None else space)
     _check(config, data, space)
-    about = {"data": data.name, "val": val and f"{len(val)} images", "space": repr(space)}
-    return conduct(
-        lambda: _Search(data, config, space, val), config, run=run, resume=resume, inputs=about
-    )
+    about = {"val": val, "space": repr(space)}
+    made = {"run": run, "resume": resume, "inputs": about}
+    return conduct(lambda: _Search(data, config, space, val), data, config, **made)
 
 
 class _Search(Search):

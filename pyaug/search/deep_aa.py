@@ -47,7 +47,7 @@ class Config:
     val_images: int | None = None
     """Images that v is computed from: 10,000, or half of those left if that is fewer."""
     train_images: int | None = None
-    """Images that are augmented: 35,000, or the others left if these are fewer."""
+    """Images that are augmented: 35,000, or half of those left if that is fewer."""
     model: str = "wrn-40-2"
     """The network whose gradients are matched; resnet18 on ImageNet."""
     pretraining_epochs: int = 45
@@ -156,7 +156,7 @@ def search(
         run: a folder for config, log, checkpoints, the policy and the pre-training.
         resume: go on in that folder after its last checkpoint.
         space: the transformations, the identity among them; by default the paper's 139.
-        val: validation images of your own; ``val_images`` is then not used.
+        val: validation images of your own; ``val_images`` must then not be given.
 
     Raises:
         InputError: an option out of range, a space without the identity, too few images, before
@@ -165,10 +165,9 @@ def search(
     config = config or Config()
     space = tuple(spaces.deep_autoaugment(data.name) if space is None else space)
     _check(config, data, space)
-    about = {"data": data.name, "val": val and f"{len(val)} images", "space": repr(space)}
-    return conduct(
-        lambda: _Search(data, config, space, val), config, run=run, resume=resume, inputs=about
-    )
+    about = {"val": val, "space": repr(space)}
+    made = {"run": run, "resume": resume, "inputs": about}
+    return conduct(lambda: _Search(data, config, space, val), data, config, **made)
 
 
 class _Search(Search):

@@ -8,6 +8,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -39,20 +40,21 @@ class World:
     group: Any = None
 
     @classmethod
-    def join(cls) -> World:
-        """This process among torchrun's, each on a CUDA device of its own; alone without it."""
+    def join(cls, device: torch.device) -> World:
+        """This process among torchrun's, each with a CUDA device of its own; without it, alone."""
         if not distributed.is_available():
             return cls()
         if not distributed.is_initialized():
             if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
                 return cls()
             distributed.init_process_group("gloo")
-        if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        if device.type == "cuda" and device.index is None:
+            local = int(os.environ.get("LOCAL_RANK", distributed.get_rank()))
+            torch.cuda.set_device(local % torch.cuda.device_count())
         group = distributed.new_group(backend="gloo", timeout=timedelta(days=365))
         return cls(distributed.get_rank(), distributed.get_world_size(), group)
 
-    def gather(self, value: Tensor) -> Tensor:
+    def all_gather(self, value: Tensor) -> Tensor:
         """Every rank's value, [...] on the CPU, as [size, ...]."""
         if self.group is None:
             return value[None]
@@ -60,24 +62,41 @@ class World:
         distributed.all_gather(parts, value.contiguous(), group=self.group)
         return torch.stack(parts)
 
-    def agree(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """Rank 0's value, plain data and tensors, which the others get on the CPU."""
         if self.group is None:
             return value
-        file = io.BytesIO()
-        torch.save(value, file)
-        box = [file.getvalue()]
+        box = [None]
+        if self.rank == 0:
+            file = io.BytesIO()
+            torch.save(value, file)
+            box = [file.getvalue()]
         distributed.broadcast_object_list(box, src=0, group=self.group)
         if self.rank == 0:
             return value
         return torch.load(io.BytesIO(box[0]), map_location="cpu", weights_only=True)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What rank 0 does alone within; if it fails there, every rank does, and none waits."""
+        failed: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            failed = error
+        said = self.broadcast(failed and str(failed))
+        if failed:
+            raise failed
+        if said is not None:
+            raise InputError(f"rank 0: {said}")
 
 
 class Search(ABC):
     """A search between two of its rounds; a round is what lies between two checkpoints.
 
     `method` is its name on the command line, `rounds` how many there are at most, `steps` how many
-    steps a round has. All random draws come from the global generators.
+    steps a round has. All random draws come from the global generators, or from keys of seed, epoch
+    and index.
     """
 
     method: str
@@ -100,7 +119,7 @@ class Search(ABC):
         self, name: str, data: DataSet, config: train.Config, *, policy: Policy | None = None
     ) -> train.Result:
         """A training that the search needs, in `stages/NAME` of its folder, or gone on with."""
-        began, run = time.monotonic(), stage(self.folder, name)
+        began, run = time.monotonic(), stage_folder(self.folder, name)
         result = train.train(data, config, run=run, resume=run is not None, policy=policy)
         self.trained += time.monotonic() - began
         return result
@@ -122,25 +141,44 @@ class Search(ABC):
         """Go back to a `state`."""
 
 
-def stage(folder: Path | None, name: str) -> Path | None:
+def stage_folder(folder: Path | None, name: str) -> Path | None:
     """Where a training goes that belongs to the search of a folder."""
     return folder and folder / "stages" / name
 
 
+_REHEARSING = ContextVar("rehearsing", default=False)
+
+
+@contextlib.contextmanager
+def rehearsal() -> Iterator[None]:
+    """Within, a search is checked and made but not run, so that its input's faults show at once."""
+    token = _REHEARSING.set(True)
+    try:
+        yield
+    finally:
+        _REHEARSING.reset(token)
+
+
 def conduct(
     make: Callable[[], Search],
+    data: DataSet,
     config: Any,
     *,
     run: str | Path | None,
     resume: bool,
     inputs: Mapping[str, Any],
-) -> Policy:
+) -> Policy | None:
     """Run a search to its end: its seed, its folder, a checkpoint and a line of the log a round.
 
     Args:
         make: checks the input and makes the search, before the folder is touched.
+        data: a run that is resumed must be given the same.
         config: the method's options; `seed` is one of them.
-        run, resume, inputs: see `pyaug.run.Run`; without a folder nothing is kept.
+        run, resume: see `pyaug.run.Run`; without a folder nothing is kept.
+        inputs: what else decides the outcome, as JSON values and splits.
+
+    Returns:
+        What was found; in a `rehearsal`, nothing.
     """
     if resume and run is None:
         raise InputError("resume: expected run, the folder to go on in")
@@ -148,13 +186,18 @@ def conduct(
         search = make()
         if search.world.size == 1:
             alone(f"search {search.method}")
-        if run is None or search.world.rank > 0:
-            _fit(search, None)
-            return search.policy()
-        folder = stack.enter_context(Run(run, config, resume=resume, inputs=inputs))
+        if _REHEARSING.get():
+            return None
+        about = {"data": data.name, "train": data.train, **inputs}
+        about = {k: v.fingerprint() if isinstance(v, Split) else v for k, v in about.items()}
+        folder = None
+        with search.world.together():
+            if run is not None and search.world.rank == 0:
+                folder = stack.enter_context(Run(run, config, resume=resume, inputs=about))
         _fit(search, folder)
         policy = search.policy()
-        policy.save(folder.path / "policy.json")
+        if folder:
+            policy.save(folder.path / "policy.json")
         return policy
 
 
@@ -162,8 +205,10 @@ def _fit(search: Search, folder: Run | None) -> None:
     """The rounds that are left."""
     search.folder = folder and folder.path
     search.prepare()
-    state = search.world.agree(folder.load() if folder else None)
-    done = 0
+    done, state = 0, None
+    with search.world.together():
+        state = folder.load() if folder else None
+    state = search.world.broadcast(state)
     if state is not None:
         done, search.finished = state["rounds"], state["finished"]
         search.restore(state["search"])
@@ -175,21 +220,23 @@ def _fit(search: Search, folder: Run | None) -> None:
             began, trained = time.monotonic(), search.trained
             facts = search.round(done, bar)
             done += 1
-            if folder:
-                seconds = time.monotonic() - began - (search.trained - trained)
-                folder.log(round=done, **facts, seconds=seconds)
-                state = {"search": search.state(), "rng": capture_rng()}
-                folder.save({"rounds": done, "finished": search.finished, **state})
+            seconds = time.monotonic() - began - (search.trained - trained)
+            with search.world.together():
+                if folder:
+                    folder.log(round=done, **facts, seconds=seconds)
+                    state = {"search": search.state(), "rng": capture_rng()}
+                    folder.save({"rounds": done, "finished": search.finished, **state})
 
 
 class Clock:
     """Where a search's time goes, by part: augmentation, forward, backward, policy.
 
-    On CUDA it is the device's time, measured by events that nobody waits for until `read`.
+    On CUDA it is the time that passes on the device's stream, busy or waiting for the host, by
+    events that nobody waits for until `read`.
     """
 
     def __init__(self, device: torch.device):
-        self.cuda = device.type == "cuda"
+        self.device, self.cuda = device, device.type == "cuda"
         self.spans: list[tuple[str, Any, Any]] = []
 
     @contextlib.contextmanager
@@ -202,7 +249,7 @@ class Clock:
     def read(self) -> dict[str, float]:
         """Seconds by part since the last reading."""
         if self.cuda:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.device)
         seconds: dict[str, float] = {}
         for part, began, ended in self.spans:
             span = began.elapsed_time(ended) / 1000 if self.cuda else ended - began
@@ -213,8 +260,9 @@ class Clock:
     def _now(self) -> Any:
         if not self.cuda:
             return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        with torch.cuda.device(self.device):
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
         return event
 
 
@@ -240,8 +288,9 @@ def divide(
     *,
     seed: int,
     val: Split | None = None,
+    hold: bool = True,
 ) -> tuple[Split, ...]:
-    """Disjoint parts of the training images, every class in its share, held in memory.
+    """Disjoint parts of the training images, every class in its share.
 
     Args:
         data: its test part is never touched.
@@ -250,6 +299,7 @@ def divide(
             that, what the parts that were said leave, in the paper's proportions.
         seed: the parts are a pure function of (labels, numbers, seed).
         val: validation images of the user's own, instead of the last part.
+        hold: whether the parts are decoded and held in memory.
 
     Raises:
         InputError: a part smaller than the number of classes, too few images in all or of a class,
@@ -267,7 +317,13 @@ def divide(
     said = {name: parts[name][0] for name in names if parts[name][0] is not None}
     papers = {name: parts[name][1] for name in names if parts[name][0] is None}
     left = len(data.train) - sum(said.values())
-    scale = min(1.0, max(left, 0) / max(1, sum(papers.values())))
-    counts = [said[name] if name in said else int(scale * papers[name]) for name in names]
+    if left < 0:
+        asked = " + ".join(f"{name}={count}" for name, count in said.items())
+        raise InputError(f"{asked}: expected at most the {len(data.train)} images that there are")
+    whole = sum(papers.values())
+    if left < whole:
+        papers = {name: left * count // whole for name, count in papers.items()}
+    counts = [{**papers, **said}[name] for name in names]
     drawn = stratified_splits(data.train, counts, seed=seed, options=names)
-    return tuple(part.hold() for part in (*drawn, *([] if val is None else [val])))
+    parts_ = (*drawn, *([] if val is None else [val]))
+    return tuple(part.hold() if hold else part for part in parts_)

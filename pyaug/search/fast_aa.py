@@ -3,8 +3,9 @@
 Density matching (section 3.2, Algorithm 1): a network theta is trained on one part of the images,
 D_M, without a policy. A policy T suits it if it is right on the other part, D_A, augmented by T:
 no policy that is tried costs a training. Which ones are tried, a tree-structured Parzen estimator
-says. The paper's is HyperOpt's; this one is Optuna's, set as HyperOpt's is: each parameter by
-itself, after 20 random trials.
+says. The paper's is HyperOpt's; this one is Optuna's, set as HyperOpt's is where it can be: each
+parameter by itself, after 20 random trials. The share of trials that counts as good is Optuna's, a
+tenth.
 
 Where paper and authors' code differ:
 
@@ -226,11 +227,10 @@ def search(
     """
     config = config or Config()
     space = tuple(spaces.fast_autoaugment() if space is None else space)
-    own = val and f"{len(val)} images of their own"
-    about = {"data": data.name, "space": repr(space), "val": own}
-    return conduct(
-        lambda: _Search(data, config, space, val), config, run=run, resume=resume, inputs=about
-    )
+    _check(config, data, space)
+    about = {"val": val, "space": repr(space)}
+    made = {"run": run, "resume": resume, "inputs": about}
+    return conduct(lambda: _Search(data, config, space, val), data, config, **made)
 
 
 class _Fold(NamedTuple):
@@ -244,7 +244,6 @@ class _Search(Search):
     steps = 1
 
     def __init__(self, data: DataSet, config: Config, space: Sequence[Axis], val: Split | None):
-        _check(config, data, space)
         self.config, self.space, self.val = config, space, val
         self.device = pick_device(config.device)
         count = min(4000, len(data.train)) if config.images is None else config.images

@@ -7,8 +7,10 @@ in every stage, weighted (eq. 7); its probability is relaxed (eq. 4); gradients 
 discrete operations straight (eq. 5, 6).
 
 Where paper and authors' code differ the paper is followed: relaxation 0.05, both translations,
-the gradient penalty's norm over C, H and W. From the code come what the paper leaves open: one
-critic step for each policy step, the batch in two halves, uniform initial parameters.
+the gradient penalty's norm over C, H and W. From the code come what the paper leaves open, the
+batch in two halves and uniform initial parameters, and one thing that it does not: a critic step
+and a policy step alternate, and the classifier learns from real images alone, where Algorithm 2
+updates everything at once.
 """
 
 import math
@@ -56,8 +58,9 @@ class Config:
     """How many images share a sub-policy; 1 gives each image its own, at no cost."""
     epochs: int = 20
     """How often the images are seen."""
-    batch_size: int = 128
-    """Images a step; half of them are augmented, the other half stay real."""
+    batch_size: int | None = None
+    """Images a step, 128, or all if they are fewer; half of them are augmented, the other half stay
+    real."""
     model: str = "wrn-40-2"
     """The critic's and classifier's common network; conv-small has no batch norm, under which a
     gradient penalty is doubtful."""
@@ -217,10 +220,9 @@ def search(
     config = config or Config()
     space = tuple(spaces.faster_autoaugment() if space is None else space)
     _check(config, data, space, target)
-    about = {"data": data.name, "images": _count(config, data, target), "space": repr(space)}
-    return conduct(
-        lambda: _Search(data, config, space, target), config, run=run, resume=resume, inputs=about
-    )
+    about = {"target": target, "images": _count(config, data, target), "space": repr(space)}
+    made = {"run": run, "resume": resume, "inputs": about}
+    return conduct(lambda: _Search(data, config, space, target), data, config, **made)
 
 
 def distance(
@@ -267,7 +269,7 @@ class _Search(Search):
         subset = subset.hold().to(self.device)
         self.target = target.hold().to(self.device) if target else subset
         self.loader = Loader(
-            subset, config.batch_size, shuffle=True, seed=config.seed, drop_last=True
+            subset, _batch(config, count), shuffle=True, seed=config.seed, drop_last=True
         )
         self.soft = SoftPolicy(
             space,
@@ -394,13 +396,19 @@ def _check(config: Config, data: DataSet, space: Sequence[Axis], target: Split |
     count, most = _count(config, data, target), len(data.train)
     if not 1 <= count <= most:
         raise InputError(f"images: expected at most {most}, the training images, got {count}")
-    if not 2 <= config.batch_size <= count:
+    if count < 2:
+        raise InputError(f"images: expected at least 2, got {count}")
+    if not 2 <= _batch(config, count) <= count:
         raise InputError(f"batch_size: expected 2 to {count} images, got {config.batch_size}")
     if target is not None and (len(target) != most or count != most):
         raise InputError("target: expected as many images as the training part, all of them used")
     check_space(space, data)
     models.check(config.model)
     pick_device(config.device)
+
+
+def _batch(config: Config, count: int) -> int:
+    return min(128, count) if config.batch_size is None else config.batch_size
 
 
 def _count(config: Config, data: DataSet, target: Split | None) -> int:

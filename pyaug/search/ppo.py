@@ -150,7 +150,7 @@ class Agent:
         rate: of Adam, betas 0.5 and 0.999; over the first ten updates it rises from an eighth.
         clip: epsilon of :func:`surrogate`.
         inner_steps: Adam's steps an update, at most.
-        largest_kl: an update ends once KL(before || after) exceeds it, in nats.
+        target_kl: an update ends once KL(before || after) exceeds it, in nats.
         weight: of :class:`Baseline`.
     """
 
@@ -163,11 +163,11 @@ class Agent:
         rate: float = 0.1,
         clip: float = 0.2,
         inner_steps: int = 5,
-        largest_kl: float = 0.02,
+        target_kl: float = 0.02,
         weight: float = 0.9,
     ):
         self.pairs, self.rate, self.clip = pairs, rate, clip
-        self.inner_steps, self.largest_kl = inner_steps, largest_kl
+        self.inner_steps, self.target_kl = inner_steps, target_kl
         self.baseline = Baseline(weight)
         self.adam = torch.optim.Adam(pairs.parameters(), rate, (0.5, 0.999))
 
@@ -188,7 +188,7 @@ class Agent:
         advantage = self.baseline.advantage(reward)
         new = self.pairs.log_probabilities()
         old, kl, step = new.detach(), 0.0, 0
-        while step < self.inner_steps and kl <= self.largest_kl:
+        while step < self.inner_steps and kl <= self.target_kl:
             self.adam.zero_grad(set_to_none=True)
             (-surrogate(old, new, share, advantage, clip=self.clip)).backward()
             self.adam.step()

@@ -26,8 +26,8 @@ from pyaug.data import Batch, DataSet, Loader, Split
 from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, SHARE, InputError, check_ranges
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
-from pyaug.run import isolated_rng
-from pyaug.search.engine import Clock, World, check_space, divide, stage
+from pyaug.run import alone, isolated_rng
+from pyaug.search.engine import Clock, World, check_space, divide, stage_folder
 from pyaug.train.config import complete
 from pyaug.train.loop import evaluate as error_and_loss
 from pyaug.train.loop import logits_of, optimiser_of
@@ -36,11 +36,14 @@ from pyaug.train.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class Config:
-    """Options of both stages; the defaults are the paper's on CIFAR (section 4.2)."""
+    """Options of both stages; the defaults are the paper's on CIFAR (section 4.2) or, where it
+    does not say them, its authors' code's.
+    """
 
     proxy: Literal["AF", "NF", "IT", "AV"] = "AF"
     """What is judged (table 5). AF, the paper's choice: stage 1 under the uniform policy, then
-    training on under the policy. NF: stage 1 with the default augmentation alone. IT: initial
+    training on under the policy. NF: stage 1 with the default augmentation alone, where the paper
+    has none. IT: initial
     weights instead of stage 1. AV: stage 1 as AF, then no training, but the accuracy on validation
     images that are augmented."""
     train_images: int | None = None
@@ -112,10 +115,20 @@ def evaluate(
             finite.
     """
     check(config, data, elements(space))
+    alone("a proxy")
     with isolated_rng(config.seed):
         proxy = Proxy(data, config, elements(space), val)
         proxy.share(Path(run), world=World())
-        return proxy.trial(policy, number)[0]
+        reward, loss = proxy.trial(policy, number)
+        check_finite(reward, loss)
+        return reward
+
+
+def check_finite(*values: float) -> None:
+    """Raise InputError for a trial whose reward or loss is not finite."""
+    if not all(map(math.isfinite, values)):
+        got = ", ".join(f"{value:g}" for value in values)
+        raise InputError(f"rate: expected one that converges, got rewards and losses {got}")
 
 
 class Proxy:
@@ -158,13 +171,15 @@ class Proxy:
         The proposition of section 3.3: the uniform policy is the one to share.
         """
         shared = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
-        if self.config.proxy != "IT" and world.rank == 0:
-            uniform = Policy((SubPolicy((self.space, self.space)),), name="uniform")
-            policy, run = None if self.config.proxy == "NF" else uniform, stage(folder, "shared")
-            resumed = {"run": run, "resume": run is not None}
-            result = train.train(self.data, self.recipe, policy=policy, **resumed)
-            shared = {"model": result.model.state_dict(), "optimiser": result.optimiser}
-        self.shared = copy.deepcopy(world.agree(shared))
+        with world.together():
+            if self.config.proxy != "IT" and world.rank == 0:
+                uniform = Policy((SubPolicy((self.space, self.space)),), name="uniform")
+                policy = None if self.config.proxy == "NF" else uniform
+                run = stage_folder(folder, "shared")
+                resumed = {"run": run, "resume": run is not None}
+                result = train.train(self.data, self.recipe, policy=policy, **resumed)
+                shared = {"model": result.model.state_dict(), "optimiser": result.optimiser}
+        self.shared = copy.deepcopy(world.broadcast(shared))
 
     def trial(
         self,
@@ -191,14 +206,17 @@ class Proxy:
         pipeline = Pipeline(
             self.data, policy, **crop_flip, seed=self.config.seed, device=self.device
         )
+        pipeline.at(1.0)  # of a schedule, the end: a trial stands for the end of a training
         if self.config.proxy == "AV":
             return self._accuracy(self._augmented(pipeline, number), pipeline)
         self.optimiser.load_state_dict(copy.deepcopy(self.shared["optimiser"]))
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.rate
         accuracies, total = [], torch.zeros((), device=self.device)
+        whole = self.config.shared_epochs + self.epochs
         for epoch in range(self.epochs):
             self.model.train()
+            pipeline.at((self.config.shared_epochs + epoch) / whole)
             place = number * self.epochs + epoch
             left = self.steps - epoch * len(self.loader)
             for batch in islice(self.loader.epoch(place), left):
@@ -210,8 +228,6 @@ class Proxy:
             if self.config.rewarded_epochs or epoch == self.epochs - 1:
                 accuracies.append(self._accuracy(self.val, pipeline)[0])
         loss = total.item() / self.steps
-        if not math.isfinite(loss):
-            raise InputError(f"rate: expected one that converges, got a loss of {loss}")
         best = sorted(accuracies)[-(self.config.rewarded_epochs or 1) :]
         return math.fsum(best) / len(best), loss
 

@@ -8,7 +8,6 @@ The paper holds out 5,000 images, and tries a few N and M of its own choice on e
 grid of all of `pyaug.spaces.randaugment_grid`, the default here, is ours.
 """
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -24,6 +23,7 @@ from pyaug.search.engine import Search, conduct, divide
 from pyaug.train.config import complete
 
 _STRONGEST = 30  # M runs from 0 to this
+_MOST_OPS = 100  # far beyond what leaves anything of an image
 _TRAINING = ("model", "epochs", "batch_size", "learning_rate", "device")  # as train has them
 
 
@@ -44,7 +44,7 @@ class Config:
     val_images: int | None = None
     """Images held out to judge them: the paper's 5,000, or what the data set allows."""
     model: str | None = None
-    """The network: wrn-40-2, wrn-28-10, any wrn-DEPTH-WIDTH, resnet18, resnet50, conv-small."""
+    """The network, by a name that pyaug train --model takes; by default the data set's."""
     epochs: int | None = None
     """Epochs of each training."""
     batch_size: int | None = None
@@ -81,8 +81,10 @@ def search(
         InputError: an option out of range, too few images, before any work.
     """
     config = config or Config()
-    about = {"data": data.name, "val": val and f"{len(val)} images of their own"}
-    return conduct(lambda: _Search(data, config, val), config, run=run, resume=resume, inputs=about)
+    check_ranges(config, dict.fromkeys(("trials", "seeds"), AT_LEAST_1) | {"seed": SEED})
+    pairs(config)
+    made = {"run": run, "resume": resume, "inputs": {"val": val}}
+    return conduct(lambda: _Search(data, config, val), data, config, **made)
 
 
 def pairs(config: Config) -> tuple[tuple[int, float], ...]:
@@ -94,7 +96,7 @@ def pairs(config: Config) -> tuple[tuple[int, float], ...]:
     Raises:
         InputError: values that are no numbers or out of range; more trials than pairs.
     """
-    said = {"num_ops": (1, math.inf), "magnitudes": (0, _STRONGEST)}
+    said = {"num_ops": (1, _MOST_OPS), "magnitudes": (0, _STRONGEST)}
     axes = {name: _values(config, name, *ends) for name, ends in said.items()}
     grid = spaces.randaugment_grid(**{name: axis for name, axis in axes.items() if axis})
     if config.trials is None:
@@ -106,7 +108,7 @@ def pairs(config: Config) -> tuple[tuple[int, float], ...]:
     return tuple(grid[place] for place in drawn.tolist())
 
 
-def _values(config: Config, option: str, lowest: int, highest: float) -> list[int]:
+def _values(config: Config, option: str, lowest: int, highest: int) -> list[int]:
     """The ascending values of a list such as 1,2,3, each once; none where the option is None."""
     text = getattr(config, option)
     try:
@@ -114,8 +116,7 @@ def _values(config: Config, option: str, lowest: int, highest: float) -> list[in
     except (AttributeError, ValueError):
         values = [-1]
     if any(not lowest <= value <= highest for value in values):
-        ends = f"{lowest} to {highest}" if highest < math.inf else f"{lowest} on"
-        what = f"whole numbers from {ends}, separated by commas"
+        what = f"whole numbers from {lowest} to {highest}, separated by commas"
         raise InputError(f"{option}: expected {what}, got {text!r}")
     return values
 
@@ -124,7 +125,6 @@ class _Search(Search):
     method = "randaugment"
 
     def __init__(self, data: DataSet, config: Config, val: Split | None):
-        check_ranges(config, dict.fromkeys(("trials", "seeds"), AT_LEAST_1) | {"seed": SEED})
         self.config, self.pairs, self.device = config, pairs(config), pick_device(config.device)
         asked = {"train_images": (config.train_images, 45_000)}
         asked["val_images"] = (config.val_images, 5_000)
