@@ -398,6 +398,22 @@ def test_two_processes_killed_and_resumed(tmp_path):
         aws.search(bundled, TINY, run=tmp_path / "a" / "run", resume=True, space=FEW)
 
 
+def test_where_one_process_fails_none_waits(tmp_path):
+    """Rank 0 alone sees that its folder holds something else."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    assert together(tmp_path) == [1, 1]
+
+
+def test_a_schedule_is_judged_by_its_end(bundled, tmp_path):
+    """A trial stands for the last epochs of a training."""
+    late = Policy(schedule=((0.0, only("identity")), (0.3, only("invert"))))
+    options = {"run": tmp_path / "run", "space": FEW}
+    judged = [proxies.evaluate(p, bundled, TINY, **options) for p in (late, only("invert"))]
+    assert judged[0] == judged[1]
+    assert proxies.evaluate(only("identity"), bundled, TINY, **options) != judged[0]
+
+
 # --- Bad input -----------------------------------------------------------------------------------
 
 
@@ -448,5 +464,5 @@ def test_a_space_that_cannot_be_used_is_refused(bundled, tmp_path):
 
 
 def test_a_rate_that_diverges_is_named(small):
-    with pytest.raises(InputError, match="rate: expected one that converges, got a loss of"):
+    with pytest.raises(InputError, match="rate: expected one that converges, got rewards and losses"):
         aws.search(small, replace(TINY, rate=1e30, steps=20), space=FEW)
