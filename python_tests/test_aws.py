@@ -464,5 +464,5 @@ def test_a_space_that_cannot_be_used_is_refused(bundled, tmp_path):
 
 
 def test_a_rate_that_diverges_is_named(small):
-    with pytest.raises(InputError, match="rate: expected one that converges, got rewards and losses"):
+    with pytest.raises(InputError, match="rate: expected one that converges, got rewards"):
         aws.search(small, replace(TINY, rate=1e30, steps=20), space=FEW)
