@@ -317,14 +317,12 @@ def test_two_seeds_find_different_policies(small):
 
 SCRIPT = """
 import json, sys
-import torch
 from killing import kill_after
 from pyaug import Policy, data
 from pyaug.search import aws, proxies
 from pyaug.train import loop
 from test_aws import FEW, TINY
 run, steps, out = sys.argv[1:]
-torch.set_num_threads(1)
 seen = []
 # 6 steps of stage 1, 5 a trial
 kill_after(steps, (loop._Trainer, "_step"), (proxies.Proxy, "_step"))
