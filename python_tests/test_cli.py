@@ -31,6 +31,8 @@ def process(*words, **options):
     """Run Python in a process of its own."""
     command = [sys.executable, *map(str, words)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell's background job ignores Ctrl-C, and so would its children.
+    options = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options}
     return subprocess.Popen(command, **{**streams, **WHERE, **options})
 
 
