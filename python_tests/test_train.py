@@ -265,7 +265,10 @@ BAD = {
     "seed": (2**32, "seed: expected at least 0, less than 4294967296, got 4294967296"),
     "workers": (-1, "workers: expected at least 0, got -1"),
     "device": ("gpu", "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
-    "model": ("wrn-41-2", "model: expected depth 6n + 4 and width of at least 1, got wrn-41-2"),
+    "model": (
+        "wrn-41-2",
+        "model: expected depth 6n + 4 up to 1,000 and width of 1 to 100, got wrn-41-2",
+    ),
 }
 
 
