@@ -8,7 +8,8 @@ from test_searches import TINY, images  # noqa: F401, a fixture
 
 from pyaug import Policy, cli, data, models, spaces, train
 from pyaug.report import runs
-from pyaug.search import a2_aug, ddas, deep_aa, engine, faster_aa
+from pyaug.search import a2_aug, ddas, deep_aa, faster_aa
+from pyaug.search.clock import Clock
 
 
 @contextlib.contextmanager
@@ -94,7 +95,7 @@ def test_networks_train(name, device):
 
 
 def test_the_clock_counts_the_device_s_time(device):
-    clock = engine.Clock(torch.device(device))
+    clock = Clock(torch.device(device))
     a = torch.rand(512, 512, device=device)
     with clock("forward"):
         for _ in range(20):

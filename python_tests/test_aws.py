@@ -20,6 +20,7 @@ from pyaug.search import aws, engine, proxies
 from pyaug.search.aws import Config
 from pyaug.search.ppo import Pairs
 from pyaug.search.proxies import Proxy, elements
+from pyaug.search.world import World
 
 SPACE = (
     *map(Candidate, ("identity", "rotate_90", "invert", "auto_contrast", "equalize")),
@@ -41,7 +42,7 @@ def shared(data_set, config, *, space=FEW, val=None, folder=None):
     """A proxy after stage 1."""
     torch.manual_seed(config.seed)
     proxy = Proxy(data_set, config, space, val)
-    proxy.share(folder, world=engine.World())
+    proxy.share(folder, world=World())
     return proxy
 
 
@@ -254,7 +255,7 @@ def test_it_beats_as_many_random_trials(small):
     data_set, val = planted(small, 1)
     config = replace(PLANTED, seed=1)
     proxy = shared(data_set, config, space=SPACE, val=val)
-    search = aws._Search(proxy, config, engine.World())
+    search = aws._Search(proxy, config, World())
     search.prepare = lambda *_, **__: None
     engine._fit(search, None)
     tried = [aws.drawn_policy(torch.randint(16, (4, 2)), SPACE) for _ in range(config.trials)]

@@ -64,6 +64,9 @@ def test_its_report_explains_everything_that_it_logs(searched):
     logged = {key for line in log for key in line}
     drawn = {key for chart in charts.SEARCHES[method] for key in chart.keys}
     assert drawn <= logged, f"charts of what is never logged: {drawn - logged}"
+    counted = {"deep-aa": "Iterations", "aws": "Trials", "fast-aa": "Trials"}
+    counted["randaugment"] = "Trials"
+    assert f"<dt>{counted.get(method, 'Epochs')}</dt>" in text
 
 
 def test_it_says_where_the_time_went(searched):

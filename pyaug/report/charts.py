@@ -207,11 +207,12 @@ _A2_AUG = (
         {"distillation_loss": ""},
     ),
     Chart(
-        "Best branch",
-        "number",
-        "Which branch has the lowest validation error, and that error in percent.",
-        {"best": "branch", "val_error": "its error, %"},
+        "Validation error of the best branch",
+        "error, %",
+        "Of the branch that would be chosen after each epoch.",
+        {"val_error": ""},
     ),
+    Chart("Best branch", "number", "Which branch that is.", {"best": ""}, from_zero=True),
     Chart(
         "Test error by branch",
         "error, %",

@@ -59,8 +59,10 @@ def _facts(story: Story) -> dict[str, str]:
     if images:
         facts["Training images"] = str(images).partition(" ")[0]
     facts["Network"] = str(first.config.get("model", "not recorded"))
-    if "epochs" in first.config:
+    if first.axis == "epoch":
         facts["Epochs"] = f"{len(first.log)} of {first.config['epochs']}"
+    elif first.log:
+        facts[f"{first.axis.capitalize()}s"] = f"{first.log[-1][first.axis]:,}"
     facts["Time"] = duration(sum(record.seconds for record in story.records))
     return facts
 

@@ -42,7 +42,9 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, chec
 from pyaug.policy import Policy
 from pyaug.progress import Progress
 from pyaug.search import sbn
-from pyaug.search.engine import Clock, Search, check_square, conduct, divide
+from pyaug.search.clock import Clock
+from pyaug.search.engine import Search, conduct
+from pyaug.search.parts import check_square, divide
 from pyaug.train.config import complete, recipe
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate

@@ -27,9 +27,10 @@ from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
 from pyaug.search import proxies
-from pyaug.search.engine import Search, World, conduct
+from pyaug.search.engine import Search, conduct
 from pyaug.search.ppo import Agent, Form, Pairs, shares
 from pyaug.search.proxies import Proxy, elements
+from pyaug.search.world import World
 
 
 @dataclass(frozen=True)

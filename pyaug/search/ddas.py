@@ -34,7 +34,9 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, SHARE, InputErro
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, check_space, conduct, divide
+from pyaug.search.clock import Clock
+from pyaug.search.engine import Search, conduct
+from pyaug.search.parts import check_space, divide
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate
 

@@ -29,8 +29,10 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, chec
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, check_space, conduct, divide
+from pyaug.search.clock import Clock
+from pyaug.search.engine import Search, conduct
 from pyaug.search.gradient_matching import cosine, gradient, layer_loss, penalised, rewards
+from pyaug.search.parts import check_space, divide
 from pyaug.train.pipeline import Pipeline
 
 _ROUND = 32  # iterations between two checkpoints

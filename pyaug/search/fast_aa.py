@@ -40,7 +40,9 @@ from pyaug.errors import AT_LEAST_1, SEED, InputError, check_ranges
 from pyaug.policy import Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Clock, Search, check_space, conduct, divide
+from pyaug.search.clock import Clock
+from pyaug.search.engine import Search, conduct
+from pyaug.search.parts import check_space, divide
 from pyaug.spaces import Axis
 from pyaug.train.config import MOST_VIEWS, complete
 from pyaug.train.pipeline import Pipeline, repeated

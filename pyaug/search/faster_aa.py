@@ -30,7 +30,9 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, chec
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import isolated_rng, pick_device
-from pyaug.search.engine import Clock, Search, check_space, conduct
+from pyaug.search.clock import Clock
+from pyaug.search.engine import Search, conduct
+from pyaug.search.parts import check_space
 from pyaug.spaces import Axis
 
 _EDGE = 1e-3  # keeps log p / (1 - p) and its gradient finite

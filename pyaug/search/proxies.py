@@ -27,7 +27,10 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, SHARE, InputErro
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import alone, isolated_rng
-from pyaug.search.engine import Clock, World, check_space, divide, stage_folder
+from pyaug.search.clock import Clock
+from pyaug.search.engine import stage_folder
+from pyaug.search.parts import check_space, divide
+from pyaug.search.world import World
 from pyaug.train.config import complete
 from pyaug.train.loop import evaluate as error_and_loss
 from pyaug.train.loop import logits_of, optimiser_of

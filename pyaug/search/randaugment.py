@@ -19,7 +19,8 @@ from pyaug.errors import AT_LEAST_1, SEED, InputError, check_ranges
 from pyaug.policy import Policy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
-from pyaug.search.engine import Search, conduct, divide
+from pyaug.search.engine import Search, conduct
+from pyaug.search.parts import divide
 from pyaug.train.config import complete
 
 _STRONGEST = 30  # M runs from 0 to this
