@@ -348,7 +348,7 @@ def test_the_log_tells_every_term_and_branch(bundled, tmp_path):
         assert line["val_error"] == errors[line["best"] - 1] == min(errors)
         assert all(0 <= error <= 100 and error % 5 == 0 for error in errors)  # of 20 images
         assert line["ensemble_loss"] > 0 and line["distillation_loss"] > 0
-        assert set(line["parts"]) == {"augmentation", "forward", "backward", "policy"}
+        assert set(line["parts"]) == {"augmentation", "forward", "backward", "validation"}
     assert "test_error" not in log[0]
     assert log[1]["marginals"] == policy.marginals()
     assert log[1]["test_error"] == log[1]["test_errors"][names[log[1]["best"] - 1]]

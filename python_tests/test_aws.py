@@ -280,7 +280,13 @@ def test_the_log(small, tmp_path):
     for row in rows:
         assert row.keys() == numbers | {"round", "trial", "marginals", "parts", "seconds"}
         assert all(math.isfinite(row[name]) for name in numbers)
-        assert row["parts"].keys() == {"augmentation", "forward", "backward", "policy"}
+        assert row["parts"].keys() == {
+            "augmentation",
+            "forward",
+            "backward",
+            "validation",
+            "policy",
+        }
         assert all(seconds > 0 for seconds in row["parts"].values())
         assert math.isclose(sum(row["marginals"].values()), 2.0)
         assert 0 <= row["reward"] <= 1 and 0 < row["entropy"] <= math.log(25) + 1e-9

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 from killing import killed
+from scipy.stats import chisquare
 
-from pyaug import InputError, Policy, data, ops, spaces
+from pyaug import Augment, InputError, Policy, data, ops, spaces
 from pyaug.search import engine, faster_aa
 from pyaug.search.faster_aa import Config, Critic, SoftPolicy, gradient_penalty
 from pyaug.spaces import Axis
@@ -110,6 +111,23 @@ def test_the_policy_says_what_the_parameters_say():
                 if axis.weak is not None:
                     magnitude = axis.magnitude(soft.mu[l, k, n].item())
                     assert math.isclose(candidate.magnitude, magnitude)
+
+
+def test_the_policy_draws_what_the_parameters_say():
+    """Sub-policies uniformly, operations by softmax(w / eta), gates by p; chi-square."""
+    torch.manual_seed(4)
+    soft, count = soft_policy(spaces.faster_autoaugment(), temperature=1.0), 20_000
+    choice = Augment(soft.policy(), seed=5).sample(count).choice
+    chosen = torch.softmax(soft.w.detach().double(), dim=2)  # [L, K, N]
+    rates = chosen * soft.p.detach().double() / len(chosen)
+    for k in range(chosen.shape[1]):
+        drawn = torch.stack([choice[:, 0], choice[:, 1 + k]], dim=1)
+        applied = drawn[drawn[:, 1] >= 0]
+        n = chosen.shape[2]
+        seen = torch.bincount(applied[:, 0] * n + applied[:, 1], minlength=len(chosen) * n)
+        seen = torch.cat([seen, torch.tensor([count - len(applied)])])
+        said = torch.cat([rates[:, k].flatten(), 1 - rates[:, k].sum().reshape(1)])
+        assert chisquare(seen.numpy(), (count * said).numpy()).pvalue > 1e-4
 
 
 def test_a_chunk_shares_a_sub_policy(small):

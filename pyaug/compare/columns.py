@@ -9,15 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from pyaug import policies, spaces, train
 from pyaug.data import DataSet
 from pyaug.errors import InputError
 from pyaug.policy import Policy
 from pyaug.run import isolated_rng
 from pyaug.search import faster_aa
-from pyaug.train.pipeline import Pipeline
+from pyaug.train.pipeline import default_policies
 
 KNOWN = ("baseline", "crop-flip", "none", "random")
 """What `known` takes beside the names and files of policies."""
@@ -75,8 +73,7 @@ def known(what: str, training: train.Config, *, name: str | None = None) -> Colu
 
 def crop_flip(data: DataSet, seed: int) -> Policy:
     """What a data set's default augmentation does before its cutout, whatever the seed."""
-    cpu = torch.device("cpu")
-    return Pipeline(data, None, default_augmentation=True, seed=seed, device=cpu).stages[0].policy
+    return default_policies(data)[0]
 
 
 def random_policy(data: DataSet, seed: int) -> Policy:

@@ -34,7 +34,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyaug import models, policies, spaces, train
 from pyaug.data import Batch, DataSet, Loader, Split
@@ -46,6 +46,7 @@ from pyaug.search.clock import Clock
 from pyaug.search.engine import Search, conduct
 from pyaug.search.parts import check_square, divide
 from pyaug.train.config import complete, recipe
+from pyaug.train.loop import descend
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate
 
@@ -257,7 +258,7 @@ class _Search(Search):
         if not math.isfinite(sum(losses) + ensemble + distillation):
             what = f"expected one that converges, got losses {losses} in epoch {number + 1}"
             raise InputError(f"learning_rate: {what} with {self.config.learning_rate}")
-        with self.clock("policy"):
+        with self.clock("validation"):
             errors = self.errors(self.val)
         # Eq. 2; of equals the first.
         self.best = min(range(len(self.branches)), key=errors.__getitem__)
@@ -293,13 +294,9 @@ class _Search(Search):
             scale = self.config.distillation_scale
             terms = objective(logits, self.mu, batch.labels, scale=scale)
         with self.clock("backward"):
-            self.sgd.zero_grad(set_to_none=True)
-            terms.sum().backward()
-            if self.training.clip:
-                nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip)
             for group in self.sgd.param_groups:
                 group["lr"] = rate
-            self.sgd.step()
+            descend(terms.sum(), self.network, self.sgd, clip=self.training.clip)
         return terms.detach()
 
     def logits(self, rows: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 
 
 class Clock:
-    """Where a search's time goes, by part: augmentation, forward, backward, policy.
+    """Where a search's time goes, by part: augmentation, forward, backward, policy, validation.
 
     On CUDA it is the time that passes on the device's stream, busy or waiting for the host, by
     events that nobody waits for until `read`.

@@ -19,7 +19,7 @@ from typing import Literal, get_args, get_origin
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyaug import models, spaces, train
 from pyaug.data import Batch, DataSet, Loader, Split
@@ -32,8 +32,8 @@ from pyaug.search.engine import stage_folder
 from pyaug.search.parts import check_space, divide
 from pyaug.search.world import World
 from pyaug.train.config import complete
+from pyaug.train.loop import descend, logits_of, optimiser_of
 from pyaug.train.loop import evaluate as error_and_loss
-from pyaug.train.loop import logits_of, optimiser_of
 from pyaug.train.pipeline import Pipeline
 
 
@@ -243,16 +243,12 @@ class Proxy:
             smoothing = self.recipe.label_smoothing
             loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
         with self.clock("backward"):
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if self.recipe.clip:
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-            self.optimiser.step()
+            descend(loss, self.model, self.optimiser, clip=self.recipe.clip)
         return loss.detach()
 
     def _accuracy(self, split: Split, pipeline: Pipeline) -> tuple[float, float]:
         """ACC of eq. 2 in [0, 1], and the mean cross-entropy."""
-        with self.clock("forward"):
+        with self.clock("validation"):
             loader = Loader(split, self.config.batch_size, shuffle=False)
             error, loss = error_and_loss(self.model, loader, pipeline, bf16=self.recipe.bf16)
         return 1 - error / 100, loss

@@ -185,11 +185,7 @@ class _Trainer:
         logits = logits_of(self.model, self.pipeline.train(batch, epoch=epoch), self.config.bf16)
         smoothing = self.config.label_smoothing
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        self.optimiser.step()
+        descend(loss, self.model, self.optimiser, clip=self.config.clip)
         return loss.detach()
 
     def _state(self) -> dict[str, Any]:
@@ -213,6 +209,17 @@ def logits_of(model: nn.Module, images: Tensor, bf16: bool) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
         return model(images).float()
+
+
+def descend(
+    loss: Tensor, model: nn.Module, optimiser: torch.optim.Optimizer, *, clip: float
+) -> None:
+    """A step down the loss; the model's gradient is clipped to a norm, 0: it is not."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimiser.step()
 
 
 def _network(data: DataSet, config: Config, model: nn.Module | None) -> nn.Module:

@@ -42,9 +42,7 @@ class Pipeline:
         self.stages: list[Augment] = []
         first, cutout = policy, None
         if default_augmentation:
-            large = data.name not in RECIPES and max(data.shape[1:]) > LARGE
-            kind = "imagenet" if large else data.name
-            crop_flip, cutout = policies.crop_flip(kind), policies.cutout(kind)
+            crop_flip, cutout = default_policies(data)
             first = crop_flip if policy is None else policy.then(crop_flip)
         if first is not None:
             self.stages.append(Augment(first, fill=0, seed=seed))
@@ -69,6 +67,13 @@ class Pipeline:
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 to float32 of mean 0 and deviation 1 per channel over the train images."""
         return (images.float() - self.mean) / self.std
+
+
+def default_policies(data: DataSet) -> tuple[Policy, Policy | None]:
+    """A data set's crop and flip, and its cutout; unknown large images get ImageNet's."""
+    large = data.name not in RECIPES and max(data.shape[1:]) > LARGE
+    kind = "imagenet" if large else data.name
+    return policies.crop_flip(kind), policies.cutout(kind)
 
 
 def repeated(batch: Batch, views: int) -> Batch:
