@@ -1,9 +1,13 @@
-// The CPU launcher: a thread for each image.
+// The CPU launcher: a thread for each image, by the kernels of the best instruction set.
 #include <torch/csrc/stable/library.h>
 
 #include <memory>
+#include <new>
 
+#include "cpu/instruction_sets.h"
+#include "cpu/kernels.h"
 #include "entry.h"
+#include "ops/ops.h"
 
 namespace pyaug {
 namespace {
@@ -17,23 +21,45 @@ struct RequireSquare {
   }
 };
 
+CpuKernels choose() {
+  switch (instruction_set()) {
+    case InstructionSet::pixels:
+      return kernels_for<InstructionSet::pixels>();
+#ifdef __x86_64__
+    case InstructionSet::avx512:
+      return kernels_for<InstructionSet::avx512>();
+    case InstructionSet::avx2:
+      return kernels_for<InstructionSet::avx2>();
+#endif
+    default:
+      return kernels_for<InstructionSet::baseline>();
+  }
+}
+
 struct CpuLauncher {
-  template <class Kernel>
-  static void each_image(const Tensor&, int64_t count, const Kernel& kernel) {
-    const size_t bytes = static_cast<size_t>(kernel.scratch_bytes());
+  template <class Task>
+  static const Runner<Task>& runner() {
+    static const CpuKernels kernels = choose();
+    return kernels;
+  }
+
+  template <class Task>
+  static void each_image(const Tensor&, int64_t count, const Task& task) {
+    constexpr std::align_val_t alignment{64};
+    const size_t bytes = static_cast<size_t>(task.scratch_bytes());
+    const auto free = [=](unsigned char* p) { ::operator delete[](p, alignment); };
     torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      const std::unique_ptr<unsigned char[]> scratch(new unsigned char[bytes]);
-      SerialTeam team;
-      TeamMemory memory;
-      for (int64_t b = begin; b < end; ++b) kernel(team, memory, b, scratch.get());
+      const std::unique_ptr<unsigned char[], decltype(free)> scratch(
+          new (alignment) unsigned char[bytes], free);
+      runner<Task>().run(task, scratch.get(), begin, end);
     });
   }
 
-  template <class Kernel>
-  static void each_row(const Tensor&, int64_t count, const Kernel& kernel) {
+  template <class Task>
+  static void each_row(const Tensor&, int64_t count, const Task& task) {
     constexpr int64_t rows_worth_a_thread = 1024;
     torch::stable::parallel_for(0, count, rows_worth_a_thread, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b) kernel(b);
+      runner<Task>().run(task, nullptr, begin, end);
     });
   }
 

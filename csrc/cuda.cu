@@ -9,29 +9,30 @@
 #include <algorithm>
 
 #include "entry.h"
+#include "kernels.h"
 
 namespace pyaug {
 namespace {
 
 constexpr int kThreads = 256;
 
-template <class Kernel>
+template <class Task>
 __global__ void __launch_bounds__(kThreads)
-    image_kernel(const __grid_constant__ Kernel kernel, int64_t count, unsigned char* scratch,
+    image_kernel(const __grid_constant__ Task task, int64_t count, unsigned char* scratch,
                  int64_t scratch_bytes) {
   __shared__ BlockTeam::Shared shared;
   __shared__ TeamMemory memory;
   BlockTeam team(shared);
   for (int64_t b = blockIdx.x; b < count; b += gridDim.x)
-    kernel(team, memory, b, scratch + blockIdx.x * scratch_bytes);
+    work(team, memory, task, b, scratch + blockIdx.x * scratch_bytes);
 }
 
-template <class Kernel>
+template <class Task>
 __global__ void __launch_bounds__(kThreads)
-    row_kernel(const __grid_constant__ Kernel kernel, int64_t count) {
+    row_kernel(const __grid_constant__ Task task, int64_t count) {
   for (int64_t b = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; b < count;
        b += static_cast<int64_t>(gridDim.x) * kThreads)
-    kernel(b);
+    work(task, b);
 }
 
 cudaStream_t current_stream(int device) {
@@ -41,32 +42,31 @@ cudaStream_t current_stream(int device) {
 }
 
 struct CudaLauncher {
-  template <class Kernel>
-  static void each_image(const Tensor& like, int64_t count, const Kernel& kernel) {
+  template <class Task>
+  static void each_image(const Tensor& like, int64_t count, const Task& task) {
     if (count == 0) return;
     const int device = like.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
     // No more blocks than run at once: each has scratch of its own.
     int processors = 0, resident = 0;
     STD_CUDA_CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-    STD_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, image_kernel<Kernel>,
-                                                                 kThreads, 0));
+    STD_CUDA_CHECK(
+        cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, image_kernel<Task>, kThreads, 0));
     const int64_t blocks = std::min<int64_t>(count, int64_t{processors} * std::max(resident, 1));
-    const int64_t bytes = kernel.scratch_bytes();
+    const int64_t bytes = task.scratch_bytes();
     Tensor scratch = torch::stable::new_empty(like, {blocks * bytes}, ScalarType::Byte);
     image_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(
-        kernel, count, static_cast<unsigned char*>(scratch.data_ptr()), bytes);
+        task, count, static_cast<unsigned char*>(scratch.data_ptr()), bytes);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
 
-  template <class Kernel>
-  static void each_row(const Tensor& like, int64_t count, const Kernel& kernel) {
+  template <class Task>
+  static void each_row(const Tensor& like, int64_t count, const Task& task) {
     if (count == 0) return;
     const int device = like.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
     const int64_t blocks = std::min<int64_t>((count + kThreads - 1) / kThreads, 65535);
-    row_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(kernel,
-                                                                                       count);
+    row_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(task, count);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
 

@@ -1,7 +1,8 @@
 // The entry points, the same for every device: check, make contiguous, allocate, choose the pixel
 // type, launch. A Launcher gives
-//   each_image(like, count, kernel)   one team for each image; kernel(team, memory, b, scratch)
-//   each_row(like, count, kernel)     one lane for each row; kernel(b)
+//   each_image(like, count, task)   one team for each image
+//   each_row(like, count, task)     one lane for each row
+//   check_codes(operation, images)  refuses an unknown operation where that costs nothing
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -12,7 +13,7 @@
 
 #include "core/checks.h"
 #include "core/half.h"
-#include "kernels.h"
+#include "tasks.h"
 
 namespace pyaug {
 
@@ -131,7 +132,7 @@ struct Entry {
     Tensor magnitude = new_empty(state, {batch, steps}, ScalarType::Double);
     Tensor noise = new_empty(state, {batch, steps, 4}, ScalarType::Float);
     Tensor choice = new_empty(state, {batch, 1 + steps}, ScalarType::Int);
-    const SampleKernel kernel{
+    const SampleTask task{
         {static_cast<const int64_t*>(sub_policies.data_ptr()),
          static_cast<const int64_t*>(stages.data_ptr()),
          static_cast<const int64_t*>(candidates.data_ptr()),
@@ -142,9 +143,9 @@ struct Entry {
         force ? static_cast<const int32_t*>(force->data_ptr()) : nullptr,
         {static_cast<int32_t*>(operation.data_ptr()), static_cast<double*>(magnitude.data_ptr()),
          static_cast<float*>(noise.data_ptr()), static_cast<int32_t*>(choice.data_ptr())}};
-    Launcher::each_row(state, batch, kernel);
+    Launcher::each_row(state, batch, task);
     if (!index)
-      Launcher::each_row(state, 1, AdvanceKernel{static_cast<int64_t*>(state.data_ptr()), batch});
+      Launcher::each_row(state, 1, AdvanceTask{static_cast<int64_t*>(state.data_ptr()), batch});
     return {operation, magnitude, noise, choice};
   }
 
@@ -157,9 +158,9 @@ struct Entry {
     Tensor out = torch::stable::new_empty(in.images, in.images.sizes());
     const auto launch = [&]<class T>() {
       Launcher::each_image(out, images.size(0),
-                           ApplyKernel<T>{in.batch<T>(fill, bilinear),
-                                          static_cast<const int32_t*>(in.operation.data_ptr()),
-                                          static_cast<T*>(out.data_ptr())});
+                           ApplyTask<T>{in.batch<T>(fill, bilinear),
+                                        static_cast<const int32_t*>(in.operation.data_ptr()),
+                                        static_cast<T*>(out.data_ptr())});
     };
     if (images.scalar_type() == ScalarType::Byte)
       launch.template operator()<uint8_t>();
@@ -178,12 +179,12 @@ struct Entry {
     Tensor grad_images = torch::stable::new_empty(in.images, in.images.sizes());
     Tensor grad_magnitude = torch::stable::new_zeros(in.magnitude, in.magnitude.sizes());
     for_float_type(images.scalar_type(), [&]<class T>() {
-      Launcher::each_image(
-          grad_images, images.size(0),
-          ReverseApplyKernel<T>{
-              in.batch<T>(fill, bilinear), static_cast<const int32_t*>(in.operation.data_ptr()),
-              static_cast<const T*>(grad_out.data_ptr()), static_cast<T*>(grad_images.data_ptr()),
-              static_cast<double*>(grad_magnitude.data_ptr())});
+      Launcher::each_image(grad_images, images.size(0),
+                           ReverseApplyTask<T>{in.batch<T>(fill, bilinear),
+                                               static_cast<const int32_t*>(in.operation.data_ptr()),
+                                               static_cast<const T*>(grad_out.data_ptr()),
+                                               static_cast<T*>(grad_images.data_ptr()),
+                                               static_cast<double*>(grad_magnitude.data_ptr())});
     });
     return {grad_images, grad_magnitude};
   }
@@ -198,10 +199,10 @@ struct Entry {
     Tensor out = torch::stable::new_empty(in.images, in.images.sizes());
     for_float_type(images.scalar_type(), [&]<class T>() {
       Launcher::each_image(out, images.size(0),
-                           MixKernel<T>{in.batch<T>(fill, bilinear),
-                                        static_cast<const int32_t*>(in.operation.data_ptr()),
-                                        static_cast<const double*>(weights.data_ptr()),
-                                        static_cast<T*>(out.data_ptr())});
+                           MixTask<T>{in.batch<T>(fill, bilinear),
+                                      static_cast<const int32_t*>(in.operation.data_ptr()),
+                                      static_cast<const double*>(weights.data_ptr()),
+                                      static_cast<T*>(out.data_ptr())});
     });
     return out;
   }
@@ -221,13 +222,13 @@ struct Entry {
     Tensor grad_magnitude = torch::stable::new_zeros(weights, weights.sizes());
     for_float_type(images.scalar_type(), [&]<class T>() {
       Launcher::each_image(grad_images, images.size(0),
-                           ReverseMixKernel<T>{in.batch<T>(fill, bilinear),
-                                               static_cast<const int32_t*>(in.operation.data_ptr()),
-                                               static_cast<const double*>(weights.data_ptr()),
-                                               static_cast<const T*>(grad_out.data_ptr()),
-                                               static_cast<T*>(grad_images.data_ptr()),
-                                               static_cast<double*>(grad_weight.data_ptr()),
-                                               static_cast<double*>(grad_magnitude.data_ptr())});
+                           ReverseMixTask<T>{in.batch<T>(fill, bilinear),
+                                             static_cast<const int32_t*>(in.operation.data_ptr()),
+                                             static_cast<const double*>(weights.data_ptr()),
+                                             static_cast<const T*>(grad_out.data_ptr()),
+                                             static_cast<T*>(grad_images.data_ptr()),
+                                             static_cast<double*>(grad_weight.data_ptr()),
+                                             static_cast<double*>(grad_magnitude.data_ptr())});
     });
     return {grad_images, grad_weight, grad_magnitude};
   }

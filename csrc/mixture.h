@@ -4,7 +4,7 @@
 
 #include "step.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 template <class Team, class T>
 struct AddTerm {
@@ -19,38 +19,25 @@ struct AddTerm {
   template <class Op>
   PYAUG_LANE void operator()() const {
     const auto& parameters = prepare<Op>(team, memory, image, step);
+    if constexpr (requires { Team::whole_rows; })
+      return team.template add<Op>(image, parameters, weight, sum);
     team.each_pixel(image, [&](Position& at) {
       sum[image.index(at.c, at.y, at.x)] += weight * clamp_unit(Op::value(image, parameters, at));
     });
   }
 };
 
-// A lane returns to the same pixels in every pass, so that sums need no barrier.
-template <class Team, class F>
-PYAUG_LANE void clear(Team& team, const Image<F>& image, F* pixels) {
-  team.each_pixel(image, [&](Position& at) { pixels[image.index(at.c, at.y, at.x)] = F(0); });
-}
-
-template <class Team, class T>
-PYAUG_LANE void store(Team& team, const Image<T>& image, const Compute<T>* from, T* to) {
-  if (static_cast<const void*>(from) == to) return;
-  team.each_pixel(image, [&](Position& at) {
-    const int64_t i = image.index(at.c, at.y, at.x);
-    to[i] = static_cast<T>(from[i]);
-  });
-}
-
 // operation [N], weight [B, N]. `sum` may be `out` where T computes in itself.
 template <class Team, class T>
 PYAUG_LANE void mix_image(Team& team, TeamMemory& memory, const Batch<T>& batch,
                           const int32_t* operation, const double* weight, int64_t b, T* out,
                           Compute<T>* sum) {
-  const Image<T> image = batch.image(b);
+  const Image<T> image = image_of(batch, b);
   clear(team, Image<Compute<T>>{sum, image.channels, image.height, image.width}, sum);
   for (int n = 0; n < batch.steps; ++n) {
     const Compute<T> w = static_cast<Compute<T>>(weight[b * batch.steps + n]);
     if (w == 0) continue;
-    const Step<T> step = batch.step(b, n);
+    const Step<T> step = step_of(batch, b, n);
     Operations::visit(operation[n], AddTerm<Team, T>{team, memory, image, step, w, sum});
   }
   store(team, image, sum, out);
@@ -81,6 +68,8 @@ struct ReverseTerm {
     }
     if (weight == F(0)) return;  // g is zero everywhere
     const Image<F> gradients{g, image.channels, image.height, image.width};
+    if constexpr (requires { Team::whole_rows; })
+      return team.template add_adjoint<Op>(image, parameters, gradients, sums.gradient, grad);
     team.each_pixel(image, [&](Position& at) {
       grad[image.index(at.c, at.y, at.x)] +=
           Op::adjoint(image, parameters, gradients, sums.gradient, at);
@@ -95,11 +84,11 @@ PYAUG_LANE void reverse_mix(Team& team, TeamMemory& memory, const Batch<T>& batc
                             const int32_t* operation, const double* weight, const T* grad_out,
                             int64_t b, T* grad_image, double* grad_weight, double* grad_magnitude,
                             Compute<T>* grad, Compute<T>* g) {
-  const Image<T> image = batch.image(b);
+  const Image<T> image = image_of(batch, b);
   clear(team, Image<Compute<T>>{grad, image.channels, image.height, image.width}, grad);
   for (int n = 0; n < batch.steps; ++n) {
     const int64_t bn = b * batch.steps + n;
-    const Step<T> step = batch.step(b, n);
+    const Step<T> step = step_of(batch, b, n);
     Operations::visit(operation[n], ReverseTerm<Team, T>{team, memory, image, step, grad_out,
                                                          static_cast<Compute<T>>(weight[bn]), grad,
                                                          g, grad_weight[bn], grad_magnitude[bn]});
@@ -107,4 +96,4 @@ PYAUG_LANE void reverse_mix(Team& team, TeamMemory& memory, const Batch<T>& batc
   store(team, image, grad, grad_image);
 }
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

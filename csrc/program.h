@@ -3,7 +3,7 @@
 
 #include "step.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 // The steps of one image that do something. A program of identities keeps one of them: it copies.
 struct ActiveSteps {
@@ -40,7 +40,10 @@ struct RunStep {
 
   template <class Op>
   PYAUG_LANE void operator()() const {
-    decltype(auto) parameters = team.local(prepare<Op>(team, memory, image, step));
+    const auto& prepared = prepare<Op>(team, memory, image, step);
+    if constexpr (requires { Team::whole_rows; })
+      if (team.template run<Op>(image, prepared, out)) return;
+    decltype(auto) parameters = team.local(prepared);
     const Image<T> source = image;
     T* const target = out;
     if constexpr (requires { typename Op::Place; }) {
@@ -74,11 +77,11 @@ PYAUG_LANE void apply_program(Team& team, TeamMemory& memory, const Batch<T>& ba
                               const int32_t* operation, int64_t b, T* out, T* between) {
   const ActiveSteps active{operation + b * batch.steps, batch.steps};
   const int count = active.count();
-  Image<T> image = batch.image(b);
+  Image<T> image = image_of(batch, b);
   for (int j = 0; j < count; ++j) {
     const int k = active.at(j);
     T* target = (count - 1 - j) % 2 == 0 ? out : between;
-    const Step<T> step = batch.step(b, k);
+    const Step<T> step = step_of(batch, b, k);
     Operations::visit(active.operation[k], RunStep<Team, T>{team, memory, image, step, target});
     image.pixels = target;
   }
@@ -106,6 +109,13 @@ struct ReverseStep {
     const StepSums sums = pull_back<Op, false>(team, image, parameters, incoming, F(1), g);
     if (team.lane() == 0) grad_magnitude = sums.magnitude;
     const Image<F> gradients{g, image.channels, image.height, image.width};
+    if constexpr (requires { Team::whole_rows; }) {
+      F* const sum = sums_in_place<T> && grad_image ? reinterpret_cast<F*>(grad_image) : grad;
+      std::fill(sum, sum + image.size(), F(0));
+      team.template add_adjoint<Op>(image, parameters, gradients, sums.gradient, sum);
+      if (grad_image) store(team, image, sum, grad_image);
+      return;
+    }
     team.each_pixel(image, [&](Position& at) {
       const int64_t i = image.index(at.c, at.y, at.x);
       const F v = Op::adjoint(image, parameters, gradients, sums.gradient, at);
@@ -127,20 +137,20 @@ PYAUG_LANE void reverse_program(Team& team, TeamMemory& memory, const Batch<T>& 
   const ActiveSteps active{operation + b * batch.steps, batch.steps};
   const int count = active.count();
   const int64_t pixels = batch.pixels();
-  Image<T> image = batch.image(b);
+  Image<T> image = image_of(batch, b);
   const auto input = [&](int j) {
-    return j == 0 ? batch.image(b).pixels : history + (j - 1) * pixels;
+    return j == 0 ? image_of(batch, b).pixels : history + (j - 1) * pixels;
   };
   for (int j = 0; j + 1 < count; ++j) {
     const int k = active.at(j);
-    const Step<T> step = batch.step(b, k);
+    const Step<T> step = step_of(batch, b, k);
     image.pixels = input(j);
     Operations::visit(active.operation[k],
                       RunStep<Team, T>{team, memory, image, step, history + j * pixels});
   }
   for (int j = count - 1; j >= 0; --j) {
     const int k = active.at(j);
-    const Step<T> step = batch.step(b, k);
+    const Step<T> step = step_of(batch, b, k);
     image.pixels = input(j);
     Operations::visit(
         active.operation[k],
@@ -149,4 +159,4 @@ PYAUG_LANE void reverse_program(Team& team, TeamMemory& memory, const Batch<T>& 
   }
 }
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -8,37 +8,7 @@
 #include "core/platform.h"
 #include "ops/ops.h"
 
-namespace pyaug {
-
-// Columns of the table's rows; pyaug/policy.py writes them.
-enum SubPolicyColumn : int { kSubPolicyCumulative, kSubPolicyGate, kSubPolicyColumns };
-enum StageColumn : int { kStageFirst, kStageLast, kStageColumns };  // candidates [first, last)
-enum CandidateColumn : int {
-  kCandidateOperation,
-  kCandidateCumulative,  // within its stage, of 2^32
-  kCandidateGate,        // applied if 32 random bits are below, of 2^32
-  kCandidateSign,        // 1: half of the draws take the second set of levels, the mirrored one
-  kCandidateFirstLevel,
-  kCandidateLevels,
-  kCandidateSmooth,  // 1: the levels are quantiles to interpolate between
-  kCandidateColumns
-};
-
-struct PolicyTable {
-  const int64_t* sub_policies;  // [L, kSubPolicyColumns]
-  const int64_t* stages;        // [L, K, kStageColumns]
-  const int64_t* candidates;    // [N, kCandidateColumns]
-  const double* levels;         // [M]
-  int sub_policy_count, stage_count;
-  int64_t candidate_count, level_count;
-};
-
-struct ProgramRows {
-  int32_t* operation;  // [B, K]
-  double* magnitude;   // [B, K]
-  float* noise;        // [B, K, 4]
-  int32_t* choice;     // [B, 1 + K]: sub-policy, then each stage's candidate; -1: gated off
-};
+namespace pyaug::inline PYAUG_ISA {
 
 // The first row in [first, last) whose cumulative weight lies above `bits`; the last one at most.
 PYAUG_LANE int pick(const int64_t* rows, int columns, int column, int first, int last,
@@ -109,4 +79,10 @@ PYAUG_LANE void sample_image(const PolicyTable& table, uint64_t seed, uint64_t r
   }
 }
 
-}  // namespace pyaug
+PYAUG_LANE void sample_row(const SampleTask& task, int64_t b) {
+  const uint64_t running = static_cast<uint64_t>(task.index ? task.index[b] : task.state[1] + b);
+  sample_image(task.table, static_cast<uint64_t>(task.state[0]), running,
+               task.force ? task.force + b * (1 + task.table.stage_count) : nullptr, b, task.rows);
+}
+
+}  // namespace pyaug::inline PYAUG_ISA

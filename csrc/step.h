@@ -3,32 +3,23 @@
 
 #include "ops/ops.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
-// Everything about a call that is the same for all its images. Passed to kernels by value.
 template <class T>
-struct Batch {
-  const T* images;    // [B, C, H, W]
-  const T* partners;  // [P, C, H, W]
-  int64_t partner_count;
-  int channels, height, width;
-  int steps;                // K of a program, N of a mixture
-  const float* noise;       // [B, K, 4]
-  const double* magnitude;  // [B, K]
-  double fill[kMaxChannels];
-  bool bilinear;
+PYAUG_LANE Image<T> image_of(const Batch<T>& batch, int64_t b) {
+  return {batch.images + b * batch.pixels(), batch.channels, batch.height, batch.width};
+}
 
-  PYAUG_BOTH int64_t pixels() const { return static_cast<int64_t>(channels) * height * width; }
-  PYAUG_LANE Image<T> view(const T* pixels) const { return {pixels, channels, height, width}; }
-  PYAUG_LANE Image<T> image(int64_t b) const { return view(images + b * pixels()); }
-
-  PYAUG_LANE Step<T> step(int64_t b, int k) const {
-    const float* four = noise + (b * steps + k) * 4;
-    int64_t partner = static_cast<int64_t>(static_cast<double>(four[0]) * partner_count);
-    if (!(partner >= 0 && partner < partner_count)) partner = 0;
-    return {magnitude[b * steps + k], four, partners + partner * pixels(), fill, bilinear};
-  }
-};
+// The k-th step of image b.
+template <class T>
+PYAUG_LANE Step<T> step_of(const Batch<T>& batch, int64_t b, int k) {
+  const int64_t bk = b * batch.steps + k;
+  const float* four = batch.noise + bk * 4;
+  int64_t partner = static_cast<int64_t>(static_cast<double>(four[0]) * batch.partner_count);
+  if (!(partner >= 0 && partner < batch.partner_count)) partner = 0;
+  return {batch.magnitude[bk], four, batch.partners + partner * batch.pixels(), batch.fill,
+          batch.bilinear};
+}
 
 // What the lanes of a team share while they work on one image.
 struct TeamMemory {
@@ -47,6 +38,21 @@ PYAUG_LANE const typename Op::Parameters& prepare(Team& team, TeamMemory& memory
   return parameters;
 }
 
+// A lane returns to the same pixels in every pass, so that sums need no barrier.
+template <class Team, class F>
+PYAUG_LANE void clear(Team& team, const Image<F>& image, F* pixels) {
+  team.each_pixel(image, [&](Position& at) { pixels[image.index(at.c, at.y, at.x)] = F(0); });
+}
+
+template <class Team, class T>
+PYAUG_LANE void store(Team& team, const Image<T>& image, const Compute<T>* from, T* to) {
+  if (static_cast<const void*>(from) == to) return;
+  team.each_pixel(image, [&](Position& at) {
+    const int64_t i = image.index(at.c, at.y, at.x);
+    to[i] = static_cast<T>(from[i]);
+  });
+}
+
 // What a step's output pixels say together: sums over the image, equal on every lane.
 struct StepSums {
   double loss;       // sum of G * clamped t: the gradient to a mixture's weight, if asked for
@@ -62,17 +68,21 @@ PYAUG_LANE StepSums pull_back(Team& team, const Image<T>& image,
                               Compute<T> scale, Compute<T>* g) {
   using F = Compute<T>;
   StepSums sums{0, 0, 0};
-  team.each_pixel(image, [&](Position& at) {
-    const int64_t i = image.index(at.c, at.y, at.x);
-    const F t = Op::value(image, parameters, at);
-    const F arriving = incoming(i);
-    const F passed = t >= F(0) && t <= F(1) ? scale * arriving : F(0);
-    g[i] = passed;
-    if constexpr (with_loss) sums.loss += static_cast<double>(arriving * clamp_unit(t));
-    sums.gradient += static_cast<double>(passed);
-    if constexpr (Op::info.magnitude_gradient == Gradient::exact)
-      sums.magnitude += static_cast<double>(passed * Op::slope(image, parameters, at));
-  });
+  if constexpr (requires { Team::whole_rows; }) {
+    sums = team.template pull_back<Op, with_loss>(image, parameters, incoming, scale, g);
+  } else {
+    team.each_pixel(image, [&](Position& at) {
+      const int64_t i = image.index(at.c, at.y, at.x);
+      const F t = Op::value(image, parameters, at);
+      const F arriving = incoming(i);
+      const F passed = t >= F(0) && t <= F(1) ? scale * arriving : F(0);
+      g[i] = passed;
+      if constexpr (with_loss) sums.loss += static_cast<double>(arriving * clamp_unit(t));
+      sums.gradient += static_cast<double>(passed);
+      if constexpr (Op::info.magnitude_gradient == Gradient::exact)
+        sums.magnitude += static_cast<double>(passed * Op::slope(image, parameters, at));
+    });
+  }
   if constexpr (with_loss) sums.loss = team.sum(sums.loss);
   sums.gradient = team.sum(sums.gradient);
   if constexpr (Op::info.magnitude_gradient == Gradient::exact)
@@ -83,4 +93,4 @@ PYAUG_LANE StepSums pull_back(Team& team, const Image<T>& image,
   return sums;
 }
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -1,6 +1,7 @@
 // What Python has to know, and nothing of torch: the operation table and how this was built.
 #include <pybind11/pybind11.h>
 
+#include "cpu/instruction_sets.h"
 #include "ops/ops.h"
 
 namespace py = pybind11;
@@ -49,11 +50,25 @@ py::list operations() {
   return rows;
 }
 
+py::list instruction_sets() {
+  py::list names;
+  for (int i = 0; i < 4; ++i)
+    if (pyaug::runs_here(static_cast<pyaug::InstructionSet>(i)))
+      names.append(pyaug::kInstructionSets[i]);
+  return names;
+}
+
+const char* instruction_set() {
+  return pyaug::kInstructionSets[static_cast<int>(pyaug::instruction_set())];
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_table, module) {
   module.doc() = "The operation table and the facts of this build.";
   module.def("operations", &operations, "One dict an operation, in the order of their codes.");
+  module.def("instruction_sets", &instruction_sets, "Those that this CPU runs.");
+  module.def("instruction_set", &instruction_set, "The one that the CPU kernels use.");
   module.attr("version") = PYAUG_VERSION;
   module.attr("compiler") = PYAUG_COMPILER;
   module.attr("built_with_torch") = PYAUG_BUILT_WITH_TORCH;

@@ -4,6 +4,7 @@ The one module that touches ``torch.ops.pyaug``. The entry points are documented
 used: :mod:`pyaug.augment` (sample, apply) and :mod:`pyaug.ops` (mix).
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from torch.autograd import forward_ad
 
 from pyaug import _table
+from pyaug.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,18 @@ _MEND = (
 )
 
 
+def _check_instruction_set() -> None:
+    """Refuse a PYAUG_CPU that names no instruction set of this build and CPU."""
+    forced = os.environ.get("PYAUG_CPU")
+    if forced is not None and forced not in _table.instruction_sets():
+        raise InputError(
+            f"PYAUG_CPU: expected one of {', '.join(_table.instruction_sets())}, got {forced!r}"
+        )
+
+
 def _load() -> str:
     """Load the libraries beside the table module; return why CUDA kernels are not there, or ""."""
+    _check_instruction_set()
     folder = Path(_table.__file__).parent
     torch.ops.load_library(str(folder / "libpyaug_cpu.so"))
     if torch.version.cuda is None:
@@ -198,7 +210,7 @@ def info() -> dict[str, str]:
         "torch": torch.__version__,
         "built with torch": f"{_table.built_with_torch} (stable ABI, 2.10 and later)",
         "compiler": _table.compiler,
-        "CPU kernels": "loaded",
+        "CPU kernels": _table.instruction_set(),
         "CUDA kernels built": (
             f"for {_table.cuda_architectures} by nvcc {_table.cuda_compiler}"
             if _table.cuda_architectures

@@ -3,7 +3,7 @@
 
 #include "image.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Matrix {
   double a, b, c, d, e, f;
@@ -145,4 +145,4 @@ struct Affine {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

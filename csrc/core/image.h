@@ -1,11 +1,9 @@
 // Views of one image, and the place of a lane in its walk over it.
 #pragma once
 
-#include "platform.h"
+#include "../tasks.h"
 
-namespace pyaug {
-
-constexpr int kMaxChannels = 3;
+namespace pyaug::inline PYAUG_ISA {
 
 // Pillow's running sums over a large image (core/affine.h): the coordinates at (row, column).
 struct Walk {
@@ -73,11 +71,15 @@ struct Image {
 // Luma weights of ITU-R 601 in 16.16, as Pillow's L.
 constexpr int kLumaR = 19595, kLumaG = 38470, kLumaB = 7471;
 
-PYAUG_LANE int luma(const Image<uint8_t>& image, int y, int x) {
-  if (image.channels == 1) return image.raw(0, y, x);
-  return (kLumaR * image.raw(0, y, x) + kLumaG * image.raw(1, y, x) + kLumaB * image.raw(2, y, x) +
-          32768) >>
-         16;
+PYAUG_LANE int luma(uint8_t r, uint8_t g, uint8_t b) {
+  return (kLumaR * r + kLumaG * g + kLumaB * b + 32768) >> 16;
+}
+// The luma of pixel i of a plane.
+PYAUG_LANE int luma(const Image<uint8_t>& image, int64_t i) {
+  const uint8_t* v = image.pixels + i;
+  if (image.channels == 1) return *v;
+  const int64_t area = image.area();
+  return luma(v[0], v[area], v[2 * area]);
 }
 
 // The weight of channel c in the luma of a float image; one for a grey image.
@@ -88,18 +90,23 @@ PYAUG_LANE F luma_weight(int channels, int c) {
 }
 
 template <class T>
-PYAUG_LANE Compute<T> luma(const Image<T>& image, int y, int x) {
+PYAUG_LANE Compute<T> luma(const Image<T>& image, int64_t i) {
   using F = Compute<T>;
-  if (image.channels == 1) return image(0, y, x);
-  return luma_weight<F>(3, 0) * image(0, y, x) + luma_weight<F>(3, 1) * image(1, y, x) +
-         luma_weight<F>(3, 2) * image(2, y, x);
+  const T* v = image.pixels + i;
+  if (image.channels == 1) return static_cast<F>(*v);
+  const int64_t area = image.area();
+  return luma_weight<F>(3, 0) * static_cast<F>(v[0]) +
+         luma_weight<F>(3, 1) * static_cast<F>(v[area]) +
+         luma_weight<F>(3, 2) * static_cast<F>(v[2 * area]);
 }
 
 // A float pixel in [0, 1] as one of 256 levels; anything else lands on the nearest end.
 template <class F>
 PYAUG_LANE int level(F v) {
-  const F q = F(255) * v + F(0.5);
-  return q > F(0) ? (q < F(255) ? static_cast<int>(q) : 255) : 0;
+  F q = F(255) * v + F(0.5);
+  q = q > F(0) ? q : F(0);
+  q = q < F(255) ? q : F(255);
+  return static_cast<int>(q);
 }
 
 template <class F>
@@ -118,4 +125,4 @@ PYAUG_LANE uint8_t blend(int d, int v, float f) {
   return clip_byte(static_cast<float>(d) + f * static_cast<float>(v - d));
 }
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -3,7 +3,7 @@
 
 #include "platform.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Words {
   uint32_t word[4];
@@ -32,4 +32,4 @@ PYAUG_LANE float unit_float(uint32_t word) {
   return static_cast<float>(word >> 8) * (1.0f / 16777216.0f);
 }
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

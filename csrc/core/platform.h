@@ -10,7 +10,13 @@
 #define PYAUG_BOTH __host__ __device__ inline  // for launchers too
 #else
 #define PYAUG_LANE inline
-#define PYAUG_BOTH inline
+#define PYAUG_BOTH [[gnu::always_inline]] inline  // the same symbol for all instruction sets
+#endif
+
+// The kernels of a CPU are compiled once for each instruction set (cpu/kernels.cpp), each time in a
+// namespace of their own: a linker keeps one copy of an inline function, whoever made it.
+#ifndef PYAUG_ISA
+#define PYAUG_ISA common
 #endif
 
 namespace pyaug {

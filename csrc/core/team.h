@@ -4,11 +4,40 @@
 // sum, smallest and largest, whose order is fixed: the same bits every time.
 #pragma once
 
+#include <cstring>
+#include <type_traits>
+
 #include "image.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 constexpr int kHistogramBins = kMaxChannels * 256;
+
+// A sum in lanes, which a compiler can vectorise without changing its order.
+class Lanes {
+ public:
+  template <class F>
+  void add(int64_t n, const F& f) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+      for (int l = 0; l < kLanes; ++l) part_[l] += static_cast<double>(f(i + l));
+    for (int l = 0; i < n; ++i, ++l) part_[l] += static_cast<double>(f(i));
+  }
+  double sum() const {
+    double total = 0;
+    for (const double part : part_) total += part;
+    return total;
+  }
+
+ private:
+  static constexpr int kLanes = 32;
+  double part_[kLanes] = {};
+};
+
+template <class V>
+struct Range {
+  V low, high;
+};
 
 class SerialTeam {
  public:
@@ -27,6 +56,41 @@ class SerialTeam {
   T largest(T value) const {
     return value;
   }
+  // The sum of f(i) over [0, n).
+  template <class F>
+  auto total(int64_t n, const F& f) const {
+    using V = decltype(f(int64_t{}));
+    if constexpr (std::is_integral_v<V>) {
+      int64_t sum = 0;
+      for (int64_t i = 0; i < n; ++i) sum += f(i);
+      return sum;
+    } else {
+      Lanes lanes;
+      lanes.add(n, f);
+      return lanes.sum();
+    }
+  }
+  // The smallest and the largest f(i) over [0, n), n >= 1.
+  template <class F>
+  auto range(int64_t n, const F& f) const {
+    using V = decltype(f(int64_t{}));
+    constexpr int lanes = 64;
+    V low[lanes], high[lanes];
+    for (int l = 0; l < lanes; ++l) low[l] = high[l] = f(l < n ? l : n - 1);
+    int64_t i = 0;
+    const auto meet = [&](V v, int l) {
+      low[l] = v < low[l] ? v : low[l];
+      high[l] = v > high[l] ? v : high[l];
+    };
+    for (; i + lanes <= n; i += lanes)
+      for (int l = 0; l < lanes; ++l) meet(f(i + l), l);
+    for (; i < n; ++i) meet(f(i), 0);
+    for (int l = 1; l < lanes; ++l) {
+      low[0] = low[l] < low[0] ? low[l] : low[0];
+      high[0] = high[l] > high[0] ? high[l] : high[0];
+    }
+    return Range<V>{low[0], high[0]};
+  }
   // Parameters for a loop over pixels. A copy, as a store to bytes may alias anything else.
   template <class P>
   P local(const P& parameters) const {
@@ -36,8 +100,39 @@ class SerialTeam {
   void clear_histogram() {
     for (uint32_t& bin : histogram_) bin = 0;
   }
-  void count(int bin) { ++histogram_[bin]; }
-
+  // Counts bin(i), from 0 to 255, for i of [0, n), in the 256 bins from `first` on. Eight counters
+  // by turns: the next pixel often falls into the same bin, and must not wait for this one.
+  template <class Bin>
+  void count(int64_t n, int first, const Bin& bin) {
+    constexpr int64_t most = 1 << 15;  // that 16 bits count
+    constexpr int at_once = 1024;
+    for (int64_t start = 0; start < n; start += most) {
+      uint16_t counters[8][256] = {};
+      const int64_t end = n - start < most ? n : start + most;
+      for (int64_t i = start; i < end; i += at_once) {
+        const int count = end - i < at_once ? static_cast<int>(end - i) : at_once;
+        uint8_t bins[at_once];
+        for (int k = 0; k < count; ++k) bins[k] = static_cast<uint8_t>(bin(i + k));
+        int k = 0;
+        for (; k + 8 <= count; k += 8) {
+          uint64_t eight;
+          std::memcpy(&eight, bins + k, 8);
+          ++counters[0][eight & 255];
+          ++counters[1][eight >> 8 & 255];
+          ++counters[2][eight >> 16 & 255];
+          ++counters[3][eight >> 24 & 255];
+          ++counters[4][eight >> 32 & 255];
+          ++counters[5][eight >> 40 & 255];
+          ++counters[6][eight >> 48 & 255];
+          ++counters[7][eight >> 56];
+        }
+        for (; k < count; ++k) ++counters[0][bins[k]];
+      }
+      uint32_t* const sums = histogram_ + first;
+      for (int j = 0; j < 8; ++j)
+        for (int b = 0; b < 256; ++b) sums[b] += counters[j][b];
+    }
+  }
   // A margin above 0 makes a loop of its own for the pixels that lie further inside, one that the
   // compiler can vectorise.
   template <int margin = 0, class T, class Body>
@@ -86,6 +181,24 @@ class BlockTeam {
   __device__ T largest(T value) const {
     return reduce(value, [](T a, T b) { return a < b ? b : a; });
   }
+  template <class F>
+  __device__ auto total(int64_t n, const F& f) const {
+    using V = decltype(f(int64_t{}));
+    std::conditional_t<std::is_integral_v<V>, int64_t, V> sum = 0;
+    for (int64_t i = lane(); i < n; i += size()) sum += f(i);
+    return this->sum(sum);
+  }
+  template <class F>
+  __device__ auto range(int64_t n, const F& f) const {
+    using V = decltype(f(int64_t{}));
+    V low = f(0), high = low;
+    for (int64_t i = lane(); i < n; i += size()) {
+      const V v = f(i);
+      low = v < low ? v : low;
+      high = v > high ? v : high;
+    }
+    return Range<V>{smallest(low), largest(high)};
+  }
   // In shared memory, where all lanes read them.
   template <class P>
   __device__ const P& local(const P& parameters) const {
@@ -97,7 +210,10 @@ class BlockTeam {
     for (int i = lane(); i < kHistogramBins; i += size()) shared_.histogram[i] = 0;
     sync();
   }
-  __device__ void count(int bin) { atomicAdd(&shared_.histogram[bin], 1u); }
+  template <class Bin>
+  __device__ void count(int64_t n, int first, const Bin& bin) {
+    for (int64_t i = lane(); i < n; i += size()) atomicAdd(&shared_.histogram[first + bin(i)], 1u);
+  }
 
   template <int margin = 0, class T, class Body>
   __device__ void each_pixel(const Image<T>& image, Body body) const {
@@ -128,4 +244,4 @@ class BlockTeam {
 
 #endif
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -7,7 +7,7 @@
 
 #include "platform.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 constexpr double kPi = 3.141592653589793;  // the double nearest to pi, as Python's math.pi
 
@@ -81,4 +81,4 @@ PYAUG_LANE double exp_small(double t) {
   return e;
 }
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

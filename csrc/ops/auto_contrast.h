@@ -2,7 +2,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct AutoContrast : PointOperation<AutoContrast>, NoSlope, UnitGain {
   static constexpr OperationInfo info{
@@ -19,17 +19,13 @@ struct AutoContrast : PointOperation<AutoContrast>, NoSlope, UnitGain {
   template <class Team, class T>
   PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
     for (int c = 0; c < image.channels; ++c) {
-      const Image<T> plane{image.pixels + c * image.area(), 1, image.height, image.width};
-      double low = plane(0, 0, 0), high = low;
-      team.each_pixel(plane, [&](Position& at) {
-        const double v = plane(0, at.y, at.x);
-        low = v < low ? v : low;
-        high = v > high ? v : high;
-      });
-      low = team.smallest(low);
-      high = team.largest(high);
-      if (team.lane() != 0) continue;
       using F = Compute<T>;
+      using V = std::conditional_t<is_exact<T>, uint8_t, F>;
+      const T* plane = image.pixels + c * image.area();
+      const auto found =
+          team.range(image.area(), [=](int64_t i) { return static_cast<V>(plane[i]); });
+      if (team.lane() != 0) continue;
+      const double low = static_cast<double>(found.low), high = static_cast<double>(found.high);
       const bool flat = !(high > low);
       const double range = is_exact<T> ? 255.0 / (high - low) : F(high) - F(low);
       p.scale[c] = flat ? 1.0 : range;
@@ -45,4 +41,4 @@ struct AutoContrast : PointOperation<AutoContrast>, NoSlope, UnitGain {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

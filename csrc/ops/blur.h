@@ -2,10 +2,10 @@
 
 #include "stencil.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Blur : FilterOperation<BlurStencil> {
   static constexpr OperationInfo info{.name = "blur", .summary = "Pillow's BLUR, 5x5."};
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,19 +2,13 @@
 
 #include "enhance.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
-struct Brightness : Enhancer<Brightness> {
+struct Brightness : FlatEnhancer<Brightness> {
   static constexpr OperationInfo info =
       enhancer("brightness", "Blends with black: 0 black, 1 the image, 2 twice as bright.");
 
-  PYAUG_LANE static int degenerate_exact(const Image<uint8_t>&, const Parameters&, Position&) {
-    return 0;
-  }
-  template <class T>
-  PYAUG_LANE static Compute<T> degenerate(const Image<T>&, const Parameters&, Position&) {
-    return Compute<T>(0);
-  }
+  PYAUG_LANE static double flat(const Parameters&) { return 0; }
   template <class T>
   PYAUG_LANE static Compute<T> degenerate_adjoint(const Image<T>&, const Image<Compute<T>>&, double,
                                                   Position&) {
@@ -22,4 +16,4 @@ struct Brightness : Enhancer<Brightness> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "enhance.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Color : Enhancer<Color> {
   static constexpr OperationInfo info =
@@ -10,11 +10,11 @@ struct Color : Enhancer<Color> {
 
   PYAUG_LANE static int degenerate_exact(const Image<uint8_t>& image, const Parameters&,
                                          Position& at) {
-    return luma(image, at.y, at.x);
+    return luma(image, image.index(0, at.y, at.x));
   }
   template <class T>
   PYAUG_LANE static Compute<T> degenerate(const Image<T>& image, const Parameters&, Position& at) {
-    return luma(image, at.y, at.x);
+    return luma(image, image.index(0, at.y, at.x));
   }
   template <class T>
   PYAUG_LANE static Compute<T> degenerate_adjoint(const Image<T>& image, const Image<Compute<T>>& g,
@@ -25,4 +25,4 @@ struct Color : Enhancer<Color> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

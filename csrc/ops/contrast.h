@@ -2,9 +2,9 @@
 
 #include "enhance.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
-struct Contrast : Enhancer<Contrast> {
+struct Contrast : FlatEnhancer<Contrast> {
   static constexpr OperationInfo info =
       enhancer("contrast", "Blends with the mean grey: 0 flat, 1 the image, 2 twice the contrast.");
 
@@ -12,29 +12,19 @@ struct Contrast : Enhancer<Contrast> {
   template <class Team, class T>
   PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
                                  Parameters& p) {
-    Image<T> plane = image;  // one channel's positions: luma reads all channels itself
-    plane.channels = 1;
+    const int64_t area = image.area();
     double mean;
     if constexpr (is_exact<T>) {
-      int64_t sum = 0;
-      team.each_pixel(plane, [&](Position& at) { sum += luma(image, at.y, at.x); });
-      sum = team.sum(sum);
-      mean = static_cast<double>((2 * sum + image.area()) / (2 * image.area()));
+      const int64_t sum = team.total(area, [&](int64_t i) { return luma(image, i); });
+      mean = static_cast<double>((2 * sum + area) / (2 * area));
     } else {
-      double sum = 0;
-      team.each_pixel(plane,
-                      [&](Position& at) { sum += static_cast<double>(luma(image, at.y, at.x)); });
-      mean = team.sum(sum) / static_cast<double>(image.area());
+      const double sum =
+          team.total(area, [&](int64_t i) { return static_cast<double>(luma(image, i)); });
+      mean = sum / static_cast<double>(area);
     }
     if (team.lane() == 0) p = {step.magnitude, mean};
   }
-  PYAUG_LANE static int degenerate_exact(const Image<uint8_t>&, const Parameters& p, Position&) {
-    return static_cast<int>(p.mean);
-  }
-  template <class T>
-  PYAUG_LANE static Compute<T> degenerate(const Image<T>&, const Parameters& p, Position&) {
-    return Compute<T>(p.mean);
-  }
+  PYAUG_LANE static double flat(const Parameters& p) { return p.mean; }
   template <class T>
   PYAUG_LANE static Compute<T> degenerate_adjoint(const Image<T>& image, const Image<Compute<T>>&,
                                                   double total, Position& at) {
@@ -43,4 +33,4 @@ struct Contrast : Enhancer<Contrast> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "rearrange.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Crop : Rearrange<Crop> {
   static constexpr OperationInfo info{
@@ -28,4 +28,4 @@ struct Crop : Rearrange<Crop> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Cutout : NoSlope {
   static constexpr OperationInfo info{
@@ -53,4 +53,4 @@ struct Cutout : NoSlope {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

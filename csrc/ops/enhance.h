@@ -4,7 +4,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 constexpr OperationInfo enhancer(const char* name, const char* summary) {
   return {.name = name,
@@ -36,8 +36,11 @@ struct Enhancer {
   }
   template <class T>
   PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
-    const Compute<T> d = Self::degenerate(image, p, at);
-    return d + Compute<T>(p.factor) * (image(at.c, at.y, at.x) - d);
+    return mixed(Self::degenerate(image, p, at), image(at.c, at.y, at.x), Compute<T>(p.factor));
+  }
+  template <class F>
+  PYAUG_LANE static F mixed(F d, F v, F factor) {
+    return d + factor * (v - d);
   }
   template <class T>
   PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
@@ -52,4 +55,27 @@ struct Enhancer {
   }
 };
 
-}  // namespace pyaug
+// An enhancer whose d is the same at all pixels: `Self` gives it as flat(parameters).
+template <class Self>
+struct FlatEnhancer : Enhancer<Self> {
+  static constexpr bool tabulated = true;
+
+  template <class P>
+  PYAUG_LANE static int degenerate_exact(const Image<uint8_t>&, const P& p, Position&) {
+    return static_cast<int>(Self::flat(p));
+  }
+  template <class T, class P>
+  PYAUG_LANE static Compute<T> degenerate(const Image<T>&, const P& p, Position&) {
+    return Compute<T>(Self::flat(p));
+  }
+  template <class P>
+  PYAUG_LANE static uint8_t exact_point(uint8_t v, const P& p, int) {
+    return blend(static_cast<int>(Self::flat(p)), v, static_cast<float>(p.factor));
+  }
+  template <class F, class P>
+  PYAUG_LANE static F value_point(F v, const P& p, int) {
+    return Enhancer<Self>::mixed(F(Self::flat(p)), v, F(p.factor));
+  }
+};
+
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
   static constexpr OperationInfo info{
@@ -11,40 +11,66 @@ struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
       .image_gradient = Gradient::straight_through,
   };
   struct Parameters {
+    int64_t step[kMaxChannels];
     uint8_t table[kMaxChannels][256];
   };
 
   template <class T>
-  PYAUG_LANE static int bin(const Image<T>& image, const Position& at) {
+  PYAUG_LANE static int bin(T v) {
     if constexpr (is_exact<T>)
-      return image.raw(at.c, at.y, at.x);
+      return v;
     else
-      return level(image(at.c, at.y, at.x));
+      return level(static_cast<Compute<T>>(v));
   }
 
   template <class Team, class T>
   PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
+    const int64_t area = image.area();
     team.clear_histogram();
-    team.each_pixel(image, [&](Position& at) { team.count(256 * at.c + bin(image, at)); });
-    team.sync();
-    for (int c = team.lane(); c < image.channels; c += team.size())
-      tabulate(team.histogram() + 256 * c, image.area(), p.table[c]);
-  }
-  // Pillow's table: an exclusive running sum, in steps of 1/255 of the image.
-  PYAUG_LANE static void tabulate(const uint32_t* histogram, int64_t area, uint8_t* table) {
-    int used = 0, last = 0;
-    for (int i = 0; i < 256; ++i)
-      if (histogram[i] != 0) {
-        ++used;
-        last = i;
-      }
-    const int64_t step = used > 1 ? (area - histogram[last]) / 255 : 0;
-    int64_t sum = step / 2;
-    for (int i = 0; i < 256; ++i) {
-      const int64_t q = step == 0 ? i : sum / step;
-      table[i] = static_cast<uint8_t>(q < 255 ? q : 255);
-      sum += histogram[i];
+    for (int c = 0; c < image.channels; ++c) {
+      const T* plane = image.pixels + c * area;
+      team.count(area, 256 * c, [=](int64_t i) { return bin(plane[i]); });
     }
+    team.sync();
+    int64_t* const steps = p.step;
+    for (int c = team.lane(); c < image.channels; c += team.size())
+      steps[c] = accumulate(team.histogram() + 256 * c, area);
+    team.sync();
+    for (int c = 0; c < image.channels; ++c) {
+      const uint32_t* below = team.histogram() + 256 * c;
+      if (area < 1 << 22)
+        tabulate<float>(team, below, steps[c], p.table[c]);
+      else
+        tabulate<double>(team, below, steps[c], p.table[c]);
+    }
+  }
+  // The histogram's exclusive running sum, in its place; returns the step, 1/255 of the pixels but
+  // those of the last bin in use: 0 where one bin holds them all.
+  PYAUG_LANE static int64_t accumulate(uint32_t* histogram, int64_t area) {
+    int last = 255;
+    while (last > 0 && histogram[last] == 0) --last;
+    const int64_t step = (area - histogram[last]) / 255;
+    uint32_t sum = 0;
+    for (int i = 0; i < 256; ++i) {
+      const uint32_t count = histogram[i];
+      histogram[i] = sum;
+      sum += count;
+    }
+    return step;
+  }
+  // Pillow's table. F divides whole numbers well enough to truncate: float below 2^22, double below
+  // 2^52.
+  template <class F, class Team>
+  PYAUG_LANE static void tabulate(const Team& team, const uint32_t* __restrict below, int64_t step,
+                                  uint8_t* __restrict table) {
+    const uint32_t half = static_cast<uint32_t>(step / 2);
+    const F size = static_cast<F>(step);
+    for (int v = team.lane(); v < 256; v += team.size()) {
+      const F q = static_cast<F>(below[v] + half) / size;
+      table[v] = static_cast<uint8_t>(static_cast<int>(q < F(255) ? q : F(255)));
+    }
+    if (step == 0)
+      for (int v = team.lane(); v < 256; v += team.size()) table[v] = static_cast<uint8_t>(v);
   }
   PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters& p, int c) {
     return p.table[c][v];
@@ -55,4 +81,4 @@ struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "rearrange.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct FlipX : Rearrange<FlipX> {
   static constexpr OperationInfo info{.name = "flip_x", .summary = "Mirrors left and right."};
@@ -12,4 +12,4 @@ struct FlipX : Rearrange<FlipX> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

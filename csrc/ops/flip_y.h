@@ -2,7 +2,7 @@
 
 #include "rearrange.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct FlipY : Rearrange<FlipY> {
   static constexpr OperationInfo info{.name = "flip_y", .summary = "Mirrors top and bottom."};
@@ -12,4 +12,4 @@ struct FlipY : Rearrange<FlipY> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,9 +2,10 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Identity : PointOperation<Identity>, NoPreparation, NoSlope, UnitGain {
+  static constexpr bool tabulated = false;
   static constexpr OperationInfo info{.name = "identity", .summary = "The image itself."};
 
   PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters&, int) { return v; }
@@ -14,4 +15,4 @@ struct Identity : PointOperation<Identity>, NoPreparation, NoSlope, UnitGain {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

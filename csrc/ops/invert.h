@@ -2,9 +2,10 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Invert : PointOperation<Invert>, NoPreparation, NoSlope {
+  static constexpr bool tabulated = false;
   static constexpr OperationInfo info{.name = "invert", .summary = "The negative: white minus v."};
 
   PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters&, int) { return 255 - v; }
@@ -18,4 +19,4 @@ struct Invert : PointOperation<Invert>, NoPreparation, NoSlope {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

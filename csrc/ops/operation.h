@@ -14,7 +14,7 @@
 #include "../core/affine.h"
 #include "../core/team.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 enum class Unit : int {
   none,
@@ -78,6 +78,8 @@ struct NoPreparation {
 // exact_point, value_point and gain_point = dt / dv.
 template <class Self>
 struct PointOperation {
+  static constexpr bool tabulated = true;  // on bytes: a table costs less than its formula
+
   template <class P>
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const P& p, Position& at) {
     return Self::exact_point(image.raw(at.c, at.y, at.x), p, at.c);
@@ -101,4 +103,4 @@ struct UnitGain {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

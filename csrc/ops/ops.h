@@ -30,7 +30,7 @@
 #include "translate_x.h"
 #include "translate_y.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 template <class... Ops>
 struct OperationList {
@@ -66,4 +66,4 @@ using Operations = OperationList<Identity, Invert, Solarize, SolarizeAdd, Poster
 
 constexpr int kIdentity = 0;
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,9 +2,10 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Posterize : PointOperation<Posterize>, NoSlope, UnitGain {
+  static constexpr bool tabulated = false;
   static constexpr OperationInfo info{
       .name = "posterize",
       .summary = "Keeps the highest bits of every value; fractional bits count up.",
@@ -35,4 +36,4 @@ struct Posterize : PointOperation<Posterize>, NoSlope, UnitGain {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

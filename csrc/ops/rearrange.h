@@ -4,7 +4,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Rearrangement {
   int a, b, c, d, e, f;
@@ -44,4 +44,4 @@ struct Rearrange : NoSlope {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

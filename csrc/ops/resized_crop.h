@@ -3,7 +3,7 @@
 #include "../core/trigonometry.h"
 #include "warp.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct ResizedCrop : Warp<ResizedCrop> {
   static constexpr OperationInfo info{
@@ -33,4 +33,4 @@ struct ResizedCrop : Warp<ResizedCrop> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -3,7 +3,7 @@
 #include "../core/trigonometry.h"
 #include "warp.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Rotate : Warp<Rotate> {
   static constexpr OperationInfo info =
@@ -24,4 +24,4 @@ struct Rotate : Warp<Rotate> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

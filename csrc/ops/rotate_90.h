@@ -2,7 +2,7 @@
 
 #include "rearrange.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Rotate90 : Rearrange<Rotate90> {
   static constexpr OperationInfo info{.name = "rotate_90",
@@ -14,4 +14,4 @@ struct Rotate90 : Rearrange<Rotate90> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 // The pixels of the partner are read where the image's are; the partner gets no gradient.
 struct SamplePairing {
@@ -48,4 +48,4 @@ struct SamplePairing {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -3,7 +3,7 @@
 #include "enhance.h"
 #include "stencil.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Sharpness : Enhancer<Sharpness> {
   static constexpr int margin = SmoothStencil::radius;
@@ -25,4 +25,4 @@ struct Sharpness : Enhancer<Sharpness> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

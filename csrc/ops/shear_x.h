@@ -2,7 +2,7 @@
 
 #include "warp.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct ShearX : Warp<ShearX> {
   static constexpr OperationInfo info =
@@ -15,4 +15,4 @@ struct ShearX : Warp<ShearX> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "warp.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct ShearY : Warp<ShearY> {
   static constexpr OperationInfo info =
@@ -15,4 +15,4 @@ struct ShearY : Warp<ShearY> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,10 +2,10 @@
 
 #include "stencil.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Smooth : FilterOperation<SmoothStencil> {
   static constexpr OperationInfo info{.name = "smooth", .summary = "Pillow's SMOOTH, 3x3."};
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

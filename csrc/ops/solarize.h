@@ -2,7 +2,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct Solarize : PointOperation<Solarize>, NoSlope {
   static constexpr OperationInfo info{
@@ -36,4 +36,4 @@ struct Solarize : PointOperation<Solarize>, NoSlope {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct SolarizeAdd : PointOperation<SolarizeAdd> {
   static constexpr OperationInfo info{
@@ -37,11 +37,14 @@ struct SolarizeAdd : PointOperation<SolarizeAdd> {
   PYAUG_LANE static F gain_point(F, const Parameters&, int) {
     return F(1);
   }
+  template <class F>
+  PYAUG_LANE static F slope_point(F v, const Parameters&, int) {
+    return v < F(128.0 / 255) ? F(1.0 / 255) : F(0);
+  }
   template <class T>
-  PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters&, Position& at) {
-    using F = Compute<T>;
-    return image(at.c, at.y, at.x) < F(128.0 / 255) ? F(1.0 / 255) : F(0);
+  PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
+    return slope_point(image(at.c, at.y, at.x), p, at.c);
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

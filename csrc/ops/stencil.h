@@ -4,7 +4,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 // 3x3: ones around a five. The sum is 13.
 struct SmoothStencil {
@@ -62,8 +62,9 @@ struct Filter {
   }
 };
 
-template <class Stencil>
+template <class Kernel>
 struct FilterOperation : NoPreparation, NoSlope {
+  using Stencil = Kernel;
   static constexpr int margin = Stencil::radius;
 
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters&, Position& at) {
@@ -80,4 +81,4 @@ struct FilterOperation : NoPreparation, NoSlope {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

@@ -2,7 +2,7 @@
 
 #include "warp.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct TranslateX : Warp<TranslateX> {
   static constexpr OperationInfo info =
@@ -16,4 +16,4 @@ struct TranslateX : Warp<TranslateX> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

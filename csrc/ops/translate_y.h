@@ -2,7 +2,7 @@
 
 #include "warp.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 struct TranslateY : Warp<TranslateY> {
   static constexpr OperationInfo info =
@@ -16,4 +16,4 @@ struct TranslateY : Warp<TranslateY> {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

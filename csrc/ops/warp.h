@@ -4,7 +4,7 @@
 
 #include "operation.h"
 
-namespace pyaug {
+namespace pyaug::inline PYAUG_ISA {
 
 constexpr OperationInfo warp(const char* name, const char* summary, Unit unit, double low,
                              double high) {
@@ -129,4 +129,4 @@ struct Warp {
   }
 };
 
-}  // namespace pyaug
+}  // namespace pyaug::inline PYAUG_ISA

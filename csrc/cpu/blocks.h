@@ -1,0 +1,87 @@
+// Pixels are worked on in blocks: as many at a time as fit a buffer on the stack.
+#pragma once
+
+#include <algorithm>
+
+#include "../core/image.h"
+
+namespace pyaug::inline PYAUG_ISA {
+
+constexpr int kBlock = 512;
+
+// Memory that a thread keeps from image to image. (Not a std::vector, whose functions would have
+// the same names in every instruction set.)
+class Room {
+ public:
+  Room() = default;
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+  ~Room() { delete[] room_; }
+
+  // `count` of them, of any values.
+  template <class A>
+  A* of(int64_t count) {
+    const int64_t needed = (count * static_cast<int64_t>(sizeof(A)) + 7) / 8;
+    if (needed > size_) {
+      delete[] room_;
+      room_ = nullptr;
+      room_ = new double[static_cast<size_t>(needed)];
+      size_ = needed;
+    }
+    return reinterpret_cast<A*>(room_);
+  }
+
+ private:
+  double* room_ = nullptr;
+  int64_t size_ = 0;
+};
+
+// Consecutive pixels of one plane: the first one's place in it, and how many.
+struct Run {
+  int c;
+  int64_t first;
+  int count;
+};
+
+// The x of [first, last).
+struct Interval {
+  int first, last;
+
+  bool empty() const { return first >= last; }
+  int count() const { return last - first; }
+
+  // Keeps those with 0 <= start + slope x < end, in whole numbers.
+  void clip(int64_t start, int64_t slope, int64_t end) {
+    if (slope == 0) {
+      if (start < 0 || start >= end) last = first;
+      return;
+    }
+    if (slope < 0) {
+      start = end - 1 - start;
+      slope = -slope;
+    }
+    const int64_t low = up(-start, slope), high = up(end - start, slope);
+    if (low > first) first = static_cast<int>(std::min<int64_t>(low, last));
+    if (high < last) last = static_cast<int>(std::max<int64_t>(high, first));
+  }
+
+ private:
+  // n / d rounded up, for d > 0.
+  static int64_t up(int64_t n, int64_t d) { return n > 0 ? (n + d - 1) / d : -(-n / d); }
+};
+
+// The blocks of a plane, without regard to its rows.
+template <class T, class Use>
+PYAUG_LANE void each_block(const Image<T>& image, const Use& use) {
+  const int64_t area = image.area();
+  for (int64_t first = 0; first < area; first += kBlock)
+    use(first, static_cast<int>(std::min<int64_t>(kBlock, area - first)));
+}
+
+// The blocks of a row.
+template <class Use>
+PYAUG_LANE void each_row_block(int width, const Use& use) {
+  for (int first = 0; first < width; first += kBlock) use(first, std::min(width, first + kBlock));
+}
+
+}  // namespace pyaug::inline PYAUG_ISA

@@ -1,0 +1,178 @@
+// Tables of bytes: the loops that no compiler vectorises by itself.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "blocks.h"
+
+#ifdef __AVX512VBMI__
+#include <immintrin.h>
+#endif
+
+namespace pyaug::inline PYAUG_ISA {
+
+#ifdef __AVX512VBMI__
+// The first n of 64 lanes; none for n <= 0.
+inline __mmask64 first(int64_t n) {
+  return n >= 64 ? ~__mmask64{0} : n > 0 ? (__mmask64{1} << n) - 1 : 0;
+}
+#endif
+
+// A row is too short for the overhead of memcpy to count for nothing.
+inline void copy_row(const uint8_t* from, int64_t n, uint8_t* to) {
+#ifdef __AVX512VBMI__
+  for (int64_t i = 0; i < n; i += 64)
+    _mm512_mask_storeu_epi8(to + i, first(n - i), _mm512_maskz_loadu_epi8(first(n - i), from + i));
+#else
+  std::memcpy(to, from, static_cast<size_t>(n));
+#endif
+}
+
+inline void fill_row(uint8_t value, int64_t n, uint8_t* to) {
+#ifdef __AVX512VBMI__
+  for (int64_t i = 0; i < n; i += 64)
+    _mm512_mask_storeu_epi8(to + i, first(n - i), _mm512_set1_epi8(static_cast<char>(value)));
+#else
+  std::fill(to, to + n, value);
+#endif
+}
+
+// Pixels whose first three bytes are their channels, apart again.
+inline void split_pixels(const uint32_t* pixels, int n, uint8_t* const to[3]) {
+  int i = 0;
+#ifdef __AVX512VBMI__
+  uint8_t fourth[64];
+  for (int k = 0; k < 64; ++k) fourth[k] = static_cast<uint8_t>(4 * k);  // twice 0 to 124
+  const __m512i firsts = _mm512_loadu_si512(fourth);
+  for (; i + 64 <= n; i += 64) {
+    __m512i part[4];
+    for (int k = 0; k < 4; ++k) part[k] = _mm512_loadu_si512(pixels + i + 16 * k);
+    for (int c = 0; c < 3; ++c) {
+      const __m512i places = _mm512_add_epi8(firsts, _mm512_set1_epi8(static_cast<char>(c)));
+      const __m512i low = _mm512_permutex2var_epi8(part[0], places, part[1]);
+      const __m512i high = _mm512_permutex2var_epi8(part[2], places, part[3]);
+      _mm512_storeu_si512(to[c] + i, _mm512_mask_blend_epi8(~__mmask64{0} << 32, low, high));
+    }
+  }
+#endif
+  for (int c = 0; c < 3; ++c)
+    for (int k = i; k < n; ++k) to[c][k] = static_cast<uint8_t>(pixels[k] >> (8 * c));
+}
+
+// out[i] = table[in[i]]; table [256].
+inline void look_up(const uint8_t* table, const uint8_t* in, int64_t n, uint8_t* out) {
+#ifdef __AVX512VBMI__
+  const __m512i quarter0 = _mm512_loadu_si512(table), quarter1 = _mm512_loadu_si512(table + 64);
+  const __m512i quarter2 = _mm512_loadu_si512(table + 128),
+                quarter3 = _mm512_loadu_si512(table + 192);
+  for (int64_t i = 0; i < n; i += 64) {
+    const __mmask64 here = first(n - i);
+    const __m512i v = _mm512_maskz_loadu_epi8(here, in + i);
+    const __m512i dark = _mm512_permutex2var_epi8(quarter0, v, quarter1);
+    const __m512i light = _mm512_permutex2var_epi8(quarter2, v, quarter3);
+    _mm512_mask_storeu_epi8(out + i, here,
+                            _mm512_mask_blend_epi8(_mm512_movepi8_mask(v), dark, light));
+  }
+#else
+  for (int64_t i = 0; i < n; ++i) out[i] = table[in[i]];
+#endif
+}
+
+// to[i] = row[at[i]] for the same `at` in many rows. Where 64 of them lie within 64
+// bytes, as in every enlargement, they are picked in one instruction.
+class Picker {
+ public:
+  Picker(const int32_t* at, int count) : at_(at), count_(count) {
+#ifdef __AVX512VBMI__
+    narrow_ = true;
+    for (int i = 0; i < count; ++i) {
+      const uint32_t offset = static_cast<uint32_t>(at[i] - at[i / 64 * 64]);
+      narrow_ &= offset < 64;
+      offset_[i] = static_cast<uint8_t>(offset);
+    }
+#endif
+  }
+
+  void operator()(const uint8_t* row, int width, uint8_t* to) const {
+#ifdef __AVX512VBMI__
+    for (int i = 0; narrow_ && i < count_; i += 64) {
+      const __m512i bytes = _mm512_maskz_loadu_epi8(first(width - at_[i]), row + at_[i]);
+      const __mmask64 here = first(count_ - i);
+      const __m512i offset = _mm512_maskz_loadu_epi8(here, offset_ + i);
+      _mm512_mask_storeu_epi8(to + i, here, _mm512_maskz_permutexvar_epi8(here, offset, bytes));
+    }
+    if (narrow_) return;
+#endif
+    static_cast<void>(width);
+    for (int i = 0; i < count_; ++i) to[i] = row[at_[i]];
+  }
+
+ private:
+  const int32_t* at_;
+  int count_;
+#ifdef __AVX512VBMI__
+  bool narrow_;
+  uint8_t offset_[kBlock];
+#endif
+};
+
+// Where the pixels of a small plane come from: 16 bits for each, of which 10 are an index.
+constexpr int kSmallPlane = 1024;
+constexpr uint16_t kOutside = 0x8000;
+
+#ifdef __AVX512VBMI__
+constexpr bool permutes_small_planes = true;
+
+// out[i] = in[source[i]], or `fill` where that is kOutside; n <= kSmallPlane pixels in and out.
+class SmallPermutation {
+ public:
+  SmallPermutation(const uint16_t* source, int n) : n_(n) {
+    uint8_t even[64], odd[64];
+    for (int i = 0; i < 64; ++i) {
+      even[i] = static_cast<uint8_t>(2 * i);
+      odd[i] = static_cast<uint8_t>(2 * i + 1);
+    }
+    const __m512i evens = _mm512_loadu_si512(even), odds = _mm512_loadu_si512(odd);
+    for (int i = 0; i < n; i += 64) {
+      const __m512i first = _mm512_loadu_si512(source + i);
+      const __m512i second = _mm512_loadu_si512(source + i + 32);
+      low_[i / 64] = _mm512_permutex2var_epi8(first, evens, second);
+      high_[i / 64] = _mm512_permutex2var_epi8(first, odds, second);
+    }
+  }
+
+  void operator()(const uint8_t* in, uint8_t fill, uint8_t* out) const {
+    __m512i part[16];
+    for (int k = 0; k < 16; ++k) {
+      part[k] = _mm512_maskz_loadu_epi8(first(n_ - 64 * k), in + 64 * k);
+    }
+    const __m512i filling = _mm512_set1_epi8(static_cast<char>(fill));
+    for (int i = 0; i < n_; i += 64) {
+      const __m512i low = low_[i / 64], high = high_[i / 64];
+      const __mmask64 bit7 = _mm512_movepi8_mask(low);
+      const __mmask64 bit8 = _mm512_test_epi8_mask(high, _mm512_set1_epi8(1));
+      const __mmask64 bit9 = _mm512_test_epi8_mask(high, _mm512_set1_epi8(2));
+      const auto eighth = [&](int k) {
+        return _mm512_permutex2var_epi8(part[2 * k], low, part[2 * k + 1]);
+      };
+      const auto quarter = [&](int k) {
+        return _mm512_mask_blend_epi8(bit7, eighth(2 * k), eighth(2 * k + 1));
+      };
+      const __m512i half0 = _mm512_mask_blend_epi8(bit8, quarter(0), quarter(1));
+      const __m512i half1 = _mm512_mask_blend_epi8(bit8, quarter(2), quarter(3));
+      const __m512i pixels = _mm512_mask_blend_epi8(bit9, half0, half1);
+      const __m512i result = _mm512_mask_blend_epi8(_mm512_movepi8_mask(high), pixels, filling);
+      _mm512_mask_storeu_epi8(out + i, first(n_ - i), result);
+    }
+  }
+
+ private:
+  int n_;
+  __m512i low_[kSmallPlane / 64], high_[kSmallPlane / 64];
+};
+#else
+constexpr bool permutes_small_planes = false;
+#endif
+
+}  // namespace pyaug::inline PYAUG_ISA

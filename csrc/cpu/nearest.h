@@ -1,0 +1,255 @@
+// Pixels moved by the nearest rule, in whole rows: a row that only shifts is copied, other rows are
+// gathered, and a small plane of bytes is permuted in registers.
+#pragma once
+
+#include <cstring>
+
+#include "../ops/cutout.h"
+#include "../ops/rearrange.h"
+#include "../ops/warp.h"
+#include "blocks.h"
+#include "look_up.h"
+#include "transpose.h"
+
+namespace pyaug::inline PYAUG_ISA {
+
+// One image of bytes on its way to another of the same shape.
+struct Transfer {
+  Image<uint8_t> image;
+  uint8_t* out;
+  uint8_t fill[kMaxChannels] = {};
+
+  Transfer(const Image<uint8_t>& image_, const double* fill_, uint8_t* out_)
+      : image(image_), out(out_) {
+    for (int c = 0; c < kMaxChannels && c < image.channels; ++c) fill[c] = clip_byte(fill_[c]);
+  }
+
+  // Columns [first, last) of row y, of which [inside.first, inside.last) come from the image:
+  // move(plane, to, c) brings them from plane c to the row.
+  template <class Move>
+  void row(int y, int first, int last, Interval inside, const Move& move) const {
+    if (inside.empty()) inside = {first, first};
+    const int64_t area = image.area(), start = static_cast<int64_t>(y) * image.width;
+    for (int c = 0; c < image.channels; ++c) {
+      uint8_t* to = out + c * area + start;
+      fill_row(fill[c], inside.first - first, to + first);
+      if (!inside.empty()) move(image.pixels + c * area, to + inside.first, c);
+      fill_row(fill[c], last - inside.last, to + inside.last);
+    }
+  }
+  // The same pixels, `x` to the left, from row `source_y`.
+  void shifted_row(int y, int first, int last, int64_t x, int64_t source_y) const {
+    Interval inside{first, last};
+    if (source_y < 0 || source_y >= image.height)
+      inside.last = first;
+    else
+      inside.clip(x, 1, image.width);
+    const int64_t from = source_y * image.width + x + inside.first;
+    row(y, first, last, inside, [&](const uint8_t* plane, uint8_t* to, int) {
+      copy_row(plane + from, inside.count(), to);
+    });
+  }
+};
+
+// source(y, sources): where each pixel of row y comes from, as SmallPermutation takes it.
+template <class Source>
+void permute_small(const Transfer& transfer, const Source& source) {
+#ifdef __AVX512VBMI__
+  const Image<uint8_t>& image = transfer.image;
+  alignas(64) uint16_t from[kSmallPlane];
+  for (int y = 0; y < image.height; ++y) source(y, from + y * image.width);
+  const int area = static_cast<int>(image.area());
+  const SmallPermutation permutation(from, area);
+  for (int c = 0; c < image.channels; ++c)
+    permutation(image.pixels + c * area, transfer.fill[c], transfer.out + c * area);
+#else
+  static_cast<void>(transfer);
+  static_cast<void>(source);
+#endif
+}
+
+inline bool is_small(const Image<uint8_t>& image) {
+  return permutes_small_planes && image.area() <= kSmallPlane;
+}
+
+// Rows by Affine::kSeparable: a column's source and a row's source do not depend on each other.
+inline void nearest_separable(const Transfer& transfer, const Affine& affine) {
+  const Matrix& m = affine.matrix;
+  const int width = transfer.image.width, height = transfer.image.height;
+  int32_t column[kBlock];
+  each_row_block(width, [&](int first, int last) {
+    Interval inside{last, first};
+    for (int x = first; x < last; ++x) {
+      int from = -1;
+      if (Affine::inside((m.c + m.a * 0.5) + m.a * x, width, from)) {
+        inside.first = std::min(inside.first, x);
+        inside.last = x + 1;
+      }
+      column[x - first] = from;
+    }
+    const int64_t shift =
+        inside.first < inside.last ? column[inside.first - first] - inside.first : 0;
+    bool shifts = true;
+    for (int x = inside.first; x < inside.last; ++x) shifts &= column[x - first] == x + shift;
+    for (int y = 0; y < height; ++y) {
+      int from = 0;
+      Interval here = inside;
+      if (!Affine::inside((m.f + m.e * 0.5) + m.e * y, height, from)) here.last = here.first;
+      if (shifts && !here.empty()) {
+        transfer.shifted_row(y, first, last, shift, from);
+        continue;
+      }
+      const int64_t start = static_cast<int64_t>(from) * width;
+      const int32_t* at = column + (here.first - first);
+      transfer.row(y, first, last, here, [&](const uint8_t* plane, uint8_t* to, int) {
+        for (int i = 0; i < here.count(); ++i) to[i] = plane[start + at[i]];
+      });
+    }
+  });
+}
+
+// Rows by Affine::kFixed. Of an image of three channels the pixels are put side by side first, so
+// that one access fetches all three.
+inline void nearest_fixed(const Transfer& transfer, const Affine& affine, Room& room) {
+  const int64_t* f = affine.fixed;
+  const Image<uint8_t>& image = transfer.image;
+  const int width = image.width, height = image.height;
+  const bool shears = f[0] == 65536 && f[3] == 0;
+  const bool together = image.channels == 3 && !shears;
+  const int64_t area = image.area();
+  uint32_t* const pixels = together ? room.of<uint32_t>(area) : nullptr;
+  if (together) {
+    const uint8_t *r = image.pixels, *g = r + area, *b = g + area;
+    for (int64_t i = 0; i < area; ++i)
+      pixels[i] = static_cast<uint32_t>(r[i] | g[i] << 8 | b[i] << 16);
+  }
+  int32_t source[kBlock];
+  uint32_t row[kBlock];
+  for (int y = 0; y < height; ++y) {
+    const int64_t u = f[2] + f[1] * y, v = f[5] + f[4] * y;
+    each_row_block(width, [&](int first, int last) {
+      if (shears) return transfer.shifted_row(y, first, last, u >> 16, v >> 16);
+      Interval inside{first, last};
+      inside.clip(u, f[0], int64_t{width} << 16);
+      inside.clip(v, f[3], int64_t{height} << 16);
+      // Within the image, so that 32 bits hold what Affine::small has bounded.
+      const int32_t a = static_cast<int32_t>(f[0]), d = static_cast<int32_t>(f[3]);
+      const int32_t u0 = static_cast<int32_t>(u + f[0] * inside.first);
+      const int32_t v0 = static_cast<int32_t>(v + f[3] * inside.first);
+      const int count = inside.count();
+      for (int i = 0; i < count; ++i)
+        source[i] = ((v0 + d * i) >> 16) * width + ((u0 + a * i) >> 16);
+      if (!together) {
+        transfer.row(y, first, last, inside, [&](const uint8_t* plane, uint8_t* to, int) {
+          for (int i = 0; i < count; ++i) to[i] = plane[source[i]];
+        });
+        return;
+      }
+      for (int i = 0; i < count; ++i) row[i] = pixels[source[i]];
+      uint8_t* to[3] = {};
+      transfer.row(y, first, last, inside,
+                   [&](const uint8_t*, uint8_t* start, int c) { to[c] = start; });
+      if (count > 0) split_pixels(row, count, to);
+    });
+  }
+}
+
+inline void nearest_small(const Transfer& transfer, const Affine& affine) {
+  const int width = transfer.image.width, height = transfer.image.height;
+  if (affine.path == Affine::kSeparable) {
+    const Matrix& m = affine.matrix;
+    uint16_t column[kSmallPlane];
+    for (int x = 0; x < width; ++x) {
+      const double from = (m.c + m.a * 0.5) + m.a * x;
+      const int whole = static_cast<int>(from >= 0.0 && from < width ? from : -1.0);
+      column[x] = whole >= 0 ? static_cast<uint16_t>(whole) : kOutside;
+    }
+    permute_small(transfer, [&](int y, uint16_t* from) {
+      int row;
+      const bool inside = Affine::inside((m.f + m.e * 0.5) + m.e * y, height, row);
+      if (!inside) return std::fill(from, from + width, kOutside);
+      const uint16_t start = static_cast<uint16_t>(row * width);  // kOutside keeps its top bit
+      for (int x = 0; x < width; ++x) from[x] = static_cast<uint16_t>(column[x] + start);
+    });
+    return;
+  }
+  const int64_t* f = affine.fixed;
+  const int32_t a = static_cast<int32_t>(f[0]), d = static_cast<int32_t>(f[3]);
+  permute_small(transfer, [&](int y, uint16_t* from) {
+    const int32_t u = static_cast<int32_t>(f[2] + f[1] * y);
+    const int32_t v = static_cast<int32_t>(f[5] + f[4] * y);
+    for (int x = 0; x < width; ++x) {
+      const int32_t i = (u + a * x) >> 16, j = (v + d * x) >> 16;
+      const bool inside = (static_cast<uint32_t>(i) < static_cast<uint32_t>(width)) &
+                          (static_cast<uint32_t>(j) < static_cast<uint32_t>(height));
+      from[x] = static_cast<uint16_t>(inside ? j * width + i : kOutside);
+    }
+  });
+}
+
+// Whether the rows above serve this map; a large image's pixels are walked one by one.
+inline bool nearest_rows(const Image<uint8_t>& image, const Affine& affine, const double* fill,
+                         Room& room, uint8_t* out) {
+  if (affine.path == Affine::kWalked) return false;
+  const Transfer transfer(image, fill, out);
+  if (is_small(image))
+    nearest_small(transfer, affine);
+  else if (affine.path == Affine::kSeparable)
+    nearest_separable(transfer, affine);
+  else
+    nearest_fixed(transfer, affine, room);
+  return true;
+}
+
+inline void rearrange_small(const Transfer& transfer, const Rearrangement& p) {
+  const int width = transfer.image.width, height = transfer.image.height;
+  permute_small(transfer, [&](int y, uint16_t* from) {
+    for (int x = 0; x < width; ++x) {
+      const int i = p.a * x + p.b * y + p.c, j = p.d * x + p.e * y + p.f;
+      const bool inside = (i >= 0) & (i < width) & (j >= 0) & (j < height);
+      from[x] = static_cast<uint16_t>(inside ? j * width + i : kOutside);
+    }
+  });
+}
+
+// Mirrors and shifts: whole rows, forwards or backwards.
+inline void rearrange_rows(const Image<uint8_t>& image, const Rearrangement& p, uint8_t* out) {
+  const int width = image.width;
+  const Transfer transfer(image, p.fill, out);
+  if (is_small(image)) return rearrange_small(transfer, p);
+  each_row_block(width, [&](int first, int last) {
+    for (int y = 0; y < image.height; ++y) {
+      const int64_t x = p.c, from = int64_t{p.e} * y + p.f;
+      if (p.a == 1) {
+        transfer.shifted_row(y, first, last, x, from);
+        continue;
+      }
+      const int64_t start = from * width + x - first;
+      transfer.row(y, first, last, {first, last}, [&](const uint8_t* plane, uint8_t* to, int) {
+        const uint8_t* in = plane + start;
+        for (int i = 0; i < last - first; ++i) to[i] = in[-i];
+      });
+    }
+  });
+}
+
+// A quarter turn anticlockwise: rows and columns exchanged, from the last column on.
+inline void turn(const Image<uint8_t>& image, const Rearrangement& p, uint8_t* out) {
+  if (is_small(image)) return rearrange_small(Transfer(image, p.fill, out), p);
+  const int side = image.width;
+  for (int c = 0; c < image.channels; ++c)
+    transpose(image.pixels + image.index(c, 0, 0), side, side, out + image.index(c, side - 1, 0),
+              -side);
+}
+
+inline void cut_rows(const Image<uint8_t>& image, const Cutout::Parameters& p, uint8_t* out) {
+  const Transfer transfer(image, p.fill, out);
+  std::memcpy(out, image.pixels, static_cast<size_t>(image.size()));
+  const int x0 = std::max(p.x0, 0), x1 = std::min(p.x1, image.width);
+  for (int c = 0; c < image.channels; ++c)
+    for (int y = std::max(p.y0, 0); y < std::min(p.y1, image.height); ++y)
+      if (x0 < x1)
+        std::fill(out + image.index(c, y, x0), out + image.index(c, y, x1), transfer.fill[c]);
+}
+
+}  // namespace pyaug::inline PYAUG_ISA

@@ -1,0 +1,164 @@
+// The team of a CPU: one thread that works on whole rows and planes, in loops that the compiler
+// vectorises.
+#pragma once
+
+#include "../step.h"
+#include "blend.h"
+#include "nearest.h"
+#include "values.h"
+
+namespace pyaug::inline PYAUG_ISA {
+
+// One step on bytes, whole images at a time; false where only the walk over pixels knows how.
+template <class Op>
+bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parameters, Room& room,
+               uint8_t* const out) {
+  const typename Op::Parameters p = parameters;  // a store to bytes may alias anything else
+  const int64_t area = image.area();
+  if constexpr (Warping<Op>) {
+    if (!p.bilinear) return nearest_rows(image, p.affine, p.fill, room, out);
+    if (p.affine.path == Affine::kSeparable)
+      bilinear_separable(image, p.affine, p.fill, out);
+    else
+      bilinear_bytes(image, p.affine, p.fill, out);
+  } else if constexpr (Rearranging<Op>) {
+    if constexpr (Op::info.square)
+      turn(image, p, out);
+    else
+      rearrange_rows(image, p, out);
+  } else if constexpr (std::is_same_v<Op, Cutout>) {
+    cut_rows(image, p, out);
+  } else if constexpr (std::is_same_v<Op, SamplePairing>) {
+    const uint8_t* partner = static_cast<const uint8_t*>(p.partner);
+    const float weight = static_cast<float>(p.weight);
+    const int64_t size = image.size();
+    blend_row(image.pixels, partner, weight, size, out);
+  } else if constexpr (std::is_same_v<Op, Identity>) {
+    std::memcpy(out, image.pixels, static_cast<size_t>(image.size()));
+  } else if constexpr (OfPoints<Op>) {
+    for (int c = 0; c < image.channels; ++c) {
+      const uint8_t* in = image.pixels + c * area;
+      uint8_t* to = out + c * area;
+      if constexpr (Op::tabulated) {
+        uint8_t table[256];
+        for (int v = 0; v < 256; ++v) table[v] = Op::exact_point(static_cast<uint8_t>(v), p, c);
+        look_up(table, in, area, to);
+      } else {
+        for (int64_t i = 0; i < area; ++i) to[i] = Op::exact_point(in[i], p, c);
+      }
+    }
+  } else if constexpr (std::is_same_v<Op, Color>) {
+    const uint8_t *r = image.pixels, *g = r + area, *b = g + area;
+    const uint8_t* const in[3] = {r, g, b};
+    uint8_t* const to[3] = {out, out + area, out + 2 * area};
+    if (image.channels == 1)  // its own luma
+      std::memcpy(out, r, static_cast<size_t>(area));
+    else
+      color_row(in, static_cast<float>(p.factor), area, to);
+  } else {
+    each_block(image, [&](int64_t first, int count) {
+      uint8_t d[kBlock];
+      for (int c = 0; c < image.channels; ++c) {
+        const uint8_t* plane = image.pixels + c * area;
+        uint8_t* to = out + c * area + first;
+        if constexpr (Filtering<Op>) {
+          filter<typename Op::Stencil>(plane, image.height, image.width, first, count, to);
+        } else {
+          filter<SmoothStencil>(plane, image.height, image.width, first, count, d);
+          blend_row(d, plane + first, static_cast<float>(p.factor), count, to);
+        }
+      }
+    });
+  }
+  return true;
+}
+
+class RowTeam : public SerialTeam {
+ public:
+  static constexpr bool whole_rows = true;  // program.h and mixture.h leave the loops to it
+
+  template <class Op, class T>
+  bool run(const Image<T>& image, const typename Op::Parameters& p, T* out) {
+    if constexpr (is_exact<T>) {
+      return run_bytes<Op>(image, p, room_, out);
+    } else {
+      using F = Compute<T>;
+      const int64_t area = image.area();
+      each_run<Op, false>(image, p, [&](Run run, const F* value, const F*) {
+        T* to = out + run.c * area + run.first;
+        for (int i = 0; i < run.count; ++i) to[i] = static_cast<T>(clamp_unit(value[i]));
+      });
+      return true;
+    }
+  }
+
+  // sum += weight * clamped value.
+  template <class Op, class T>
+  void add(const Image<T>& image, const typename Op::Parameters& p, Compute<T> weight,
+           Compute<T>* sum) const {
+    using F = Compute<T>;
+    const int64_t area = image.area();
+    each_run<Op, false>(image, p, [&](Run run, const F* value, const F*) {
+      F* to = sum + run.c * area + run.first;
+      for (int i = 0; i < run.count; ++i) to[i] += weight * clamp_unit(value[i]);
+    });
+  }
+
+  // step.h's pull_back, by runs.
+  template <class Op, bool with_loss, class T, class Incoming>
+  StepSums pull_back(const Image<T>& image, const typename Op::Parameters& p,
+                     const Incoming& incoming, Compute<T> scale, Compute<T>* g) const {
+    using F = Compute<T>;
+    constexpr bool with_slope = Op::info.magnitude_gradient == Gradient::exact;
+    const int64_t area = image.area();
+    Lanes loss, gradient, magnitude;
+    each_run<Op, with_slope>(image, p, [&](Run run, const F* value, const F* slope) {
+      const int64_t start = run.c * area + run.first;
+      F* passed = g + start;
+      F arriving[kBlock];
+      for (int i = 0; i < run.count; ++i) arriving[i] = incoming(start + i);
+      for (int i = 0; i < run.count; ++i)
+        passed[i] = value[i] >= F(0) && value[i] <= F(1) ? scale * arriving[i] : F(0);
+      if constexpr (with_loss)
+        loss.add(run.count, [&](int i) { return arriving[i] * clamp_unit(value[i]); });
+      gradient.add(run.count, [&](int i) { return passed[i]; });
+      if constexpr (with_slope)
+        magnitude.add(run.count, [&](int i) { return passed[i] * slope[i]; });
+    });
+    return {loss.sum(), gradient.sum(), magnitude.sum()};
+  }
+
+  // grad += what the input receives.
+  template <class Op, class T>
+  void add_adjoint(const Image<T>& image, const typename Op::Parameters& p,
+                   const Image<Compute<T>>& g, double total, Compute<T>* grad) {
+    using F = Compute<T>;
+    const int64_t area = image.area();
+    if constexpr (Warping<Op>) {
+      if (p.bilinear) {
+        Points<F> points;
+        for (int y = 0; y < image.height; ++y)
+          each_row_block(image.width, [&](int first, int last) {
+            points.find(p.affine, y, first, last, image.width, image.height);
+            const Shares<F> shares(points);
+            for (int c = 0; c < image.channels; ++c)
+              shares.scatter(points, g.pixels + image.index(c, y, first), grad + c * area);
+          });
+      } else {
+        each_pixel(image, [&](Position& at) {
+          grad[image.index(at.c, at.y, at.x)] += Op::adjoint(image, p, g, total, at);
+        });
+      }
+    } else {
+      each_run_of_adjoint<Op>(image, p, g, total, room_, [&](Run run, const F* value) {
+        F* to = grad + run.c * area + run.first;
+        for (int i = 0; i < run.count; ++i) to[i] += value[i];
+      });
+    }
+  }
+
+ private:
+  Room room_;  // for one plane, where an operation needs it
+};
+
+}  // namespace pyaug::inline PYAUG_ISA

@@ -1,0 +1,255 @@
+// Operations on float pixels, run by run: the values before the clamp, their slopes, and what the
+// input receives from a gradient. The formulas are the operations' own.
+#pragma once
+
+#include <type_traits>
+
+#include "../ops/color.h"
+#include "../ops/contrast.h"
+#include "../ops/cutout.h"
+#include "../ops/equalize.h"
+#include "../ops/rearrange.h"
+#include "../ops/sample_pairing.h"
+#include "../ops/sharpness.h"
+#include "bilinear.h"
+#include "stencils.h"
+
+namespace pyaug::inline PYAUG_ISA {
+
+// Operations whose output pixel depends on the same input pixel alone.
+template <class Op>
+concept OfPoints = requires(const typename Op::Parameters& p) { Op::exact_point(uint8_t{}, p, 0); };
+template <class Op>
+concept Enhancing = std::is_base_of_v<Enhancer<Op>, Op>;
+template <class Op>
+concept Warping = requires { typename Op::Place; };
+template <class Op>
+concept Rearranging = std::is_base_of_v<Rearrange<Op>, Op>;
+template <class Op>
+concept Filtering = requires { typename Op::Stencil; };
+
+// Runs whose values need nothing but a walk over pixels: where no better way is worth its code.
+template <class Op, bool with_slope, class T, class Use>
+void each_run_by_pixels(const Image<T>& image, const typename Op::Parameters& p, const Use& use) {
+  Compute<T> value[kBlock], slope[kBlock];
+  Position at;
+  for (at.c = 0; at.c < image.channels; ++at.c)
+    for (at.y = 0; at.y < image.height; ++at.y)
+      each_row_block(image.width, [&](int first, int last) {
+        for (at.x = first; at.x < last; ++at.x) {
+          value[at.x - first] = Op::value(image, p, at);
+          if constexpr (with_slope) slope[at.x - first] = Op::slope(image, p, at);
+        }
+        use(Run{at.c, image.index(0, at.y, first), last - first}, value, slope);
+      });
+}
+
+template <class Op, bool with_slope, class T, class Use>
+void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, const Use& use) {
+  using F = Compute<T>;
+  if (!p.bilinear) return each_run_by_pixels<Op, with_slope>(image, p, use);
+  Points<F> points;
+  F value[kBlock], slope[kBlock];
+  for (int y = 0; y < image.height; ++y)
+    each_row_block(image.width, [&](int first, int last) {
+      points.find(p.affine, y, first, last, image.width, image.height);
+      for (int c = 0; c < image.channels; ++c) {
+        bilinear_values<with_slope>(points, p.affine.slope, image.pixels + c * image.area(), y,
+                                    {first, last}, p.fill[c], value, slope);
+        use(Run{c, image.index(0, y, first), last - first}, value, slope);
+      }
+    });
+}
+
+template <class T, class Use>
+void each_run_rearranged(const Image<T>& image, const Rearrangement& p, const Use& use) {
+  using F = Compute<T>;
+  F value[kBlock];
+  for (int c = 0; c < image.channels; ++c)
+    for (int y = 0; y < image.height; ++y)
+      each_row_block(image.width, [&](int first, int last) {
+        const int64_t u = int64_t{p.b} * y + p.c, v = int64_t{p.e} * y + p.f;
+        Interval inside{first, last};
+        inside.clip(u, p.a, image.width);
+        inside.clip(v, p.d, image.height);
+        if (inside.empty()) inside = {first, first};
+        const int64_t step = int64_t{p.d} * image.width + p.a;
+        const T* from = image.pixels + c * image.area() + v * image.width + u + step * inside.first;
+        std::fill(value, value + (inside.first - first), F(p.fill[c]));
+        F* to = value + (inside.first - first);
+        if (step == 1)
+          for (int i = 0; i < inside.count(); ++i) to[i] = static_cast<F>(from[i]);
+        else
+          for (int i = 0; i < inside.count(); ++i) to[i] = static_cast<F>(from[step * i]);
+        std::fill(value + (inside.last - first), value + (last - first), F(p.fill[c]));
+        use(Run{c, image.index(0, y, first), last - first}, value, value);
+      });
+}
+
+template <class T, class Use>
+void each_run_cut(const Image<T>& image, const Cutout::Parameters& p, const Use& use) {
+  using F = Compute<T>;
+  F value[kBlock];
+  for (int c = 0; c < image.channels; ++c)
+    for (int y = 0; y < image.height; ++y)
+      each_row_block(image.width, [&](int first, int last) {
+        const int64_t start = image.index(0, y, first);
+        const T* in = image.pixels + c * image.area() + start;
+        for (int i = 0; i < last - first; ++i) value[i] = static_cast<F>(in[i]);
+        if (y >= p.y0 && y < p.y1)
+          for (int x = std::max(first, p.x0); x < std::min(last, p.x1); ++x)
+            value[x - first] = F(p.fill[c]);
+        use(Run{c, start, last - first}, value, value);
+      });
+}
+
+// d of an enhancer at the pixels of a run.
+template <class Op, class T>
+PYAUG_LANE void degenerate(const Image<T>& image, const typename Op::Parameters& p, Run run,
+                           Compute<T>* d) {
+  if constexpr (std::is_same_v<Op, Color>)
+    for (int i = 0; i < run.count; ++i) d[i] = luma(image, run.first + i);
+  else if constexpr (std::is_same_v<Op, Sharpness>)
+    filter<SmoothStencil>(image.pixels + run.c * image.area(), image.height, image.width, run.first,
+                          run.count, d);
+  else
+    std::fill(d, d + run.count, Compute<T>(Op::flat(p)));
+}
+
+// use(run, value, slope) for all pixels; `slope` is valid where with_slope asks for it.
+template <class Op, bool with_slope, class T, class Use>
+void each_run(const Image<T>& image, const typename Op::Parameters& parameters, const Use& use) {
+  using F = Compute<T>;
+  const typename Op::Parameters p = parameters;
+  if constexpr (Warping<Op>) {
+    each_run_of_warp<Op, with_slope>(image, p, use);
+  } else if constexpr (Rearranging<Op>) {
+    each_run_rearranged(image, p, use);
+  } else if constexpr (std::is_same_v<Op, Cutout>) {
+    each_run_cut(image, p, use);
+  } else {
+    F value[kBlock], slope[kBlock];
+    for (int c = 0; c < image.channels; ++c)
+      each_block(image, [&](int64_t first, int count) {
+        const T* in = image.pixels + c * image.area() + first;
+        if constexpr (Enhancing<Op>) {
+          const F factor = F(p.factor);
+          degenerate<Op>(image, p, {c, first, count}, slope);
+          for (int i = 0; i < count; ++i) {
+            const F v = static_cast<F>(in[i]), d = slope[i];
+            value[i] = Op::mixed(d, v, factor);
+            slope[i] = v - d;
+          }
+        } else if constexpr (std::is_same_v<Op, SamplePairing>) {
+          const T* other = static_cast<const T*>(p.partner) + c * image.area() + first;
+          const F weight = F(p.weight);
+          for (int i = 0; i < count; ++i) {
+            const F v = static_cast<F>(in[i]);
+            slope[i] = static_cast<F>(other[i]) - v;
+            value[i] = v + weight * slope[i];
+          }
+        } else if constexpr (Filtering<Op>) {
+          filter<typename Op::Stencil>(image.pixels + c * image.area(), image.height, image.width,
+                                       first, count, value);
+        } else if constexpr (std::is_same_v<Op, Equalize>) {
+          uint8_t levels[kBlock];
+          for (int i = 0; i < count; ++i)
+            levels[i] = static_cast<uint8_t>(level(static_cast<F>(in[i])));
+          look_up(p.table[c], levels, count, levels);
+          for (int i = 0; i < count; ++i) value[i] = F(levels[i]) / F(255);
+        } else {
+          for (int i = 0; i < count; ++i) value[i] = Op::value_point(static_cast<F>(in[i]), p, c);
+          if constexpr (with_slope)
+            for (int i = 0; i < count; ++i) slope[i] = Op::slope_point(static_cast<F>(in[i]), p, c);
+        }
+        use(Run{c, first, count}, value, slope);
+      });
+  }
+}
+
+// The stencils' adjoint is the stencil itself on what the interior received; the border keeps its
+// own. `room` holds a plane with a frame of zeros around it.
+template <class Stencil, class F, class Use>
+void each_run_of_filter_adjoint(const Image<F>& g, Room& room, const Use& use) {
+  constexpr int radius = Stencil::radius;
+  const int width = g.width, height = g.height;
+  const int64_t stride = width + 2 * radius;
+  const int64_t framed = stride * (height + 2 * radius);
+  F* const plane_of_zeros = room.of<F>(framed);
+  std::fill(plane_of_zeros, plane_of_zeros + framed, F(0));
+  F* const inner = plane_of_zeros + radius * stride + radius;
+  F value[kBlock];
+  for (int c = 0; c < g.channels; ++c) {
+    const F* plane = g.pixels + c * g.area();
+    for (int y = radius; y < height - radius; ++y)
+      for (int x = radius; x < width - radius; ++x) inner[y * stride + x] = plane[y * width + x];
+    for (int y = 0; y < height; ++y)
+      each_row_block(width, [&](int first, int last) {
+        for (int x = first; x < last; ++x)
+          value[x - first] = filtered<Stencil>(inner + y * stride + x, stride);
+        const bool edge = y < radius || y >= height - radius;
+        for (int x = first; x < last; ++x)
+          if (edge || x < radius || x >= width - radius) value[x - first] += plane[y * width + x];
+        use(Run{c, g.index(0, y, first), last - first}, value);
+      });
+  }
+}
+
+// use(run, value): what the input receives, given g = d loss / dt and the sum of it. Warps take
+// another way: Shares::scatter.
+template <class Op, class T, class Use>
+void each_run_of_adjoint(const Image<T>& image, const typename Op::Parameters& parameters,
+                         const Image<Compute<T>>& g, double total, Room& room, const Use& use) {
+  using F = Compute<T>;
+  const typename Op::Parameters p = parameters;
+  if constexpr (Rearranging<Op>) {
+    const Rearrangement back{p.a, p.d, -(p.a * p.c + p.d * p.f), p.b, p.e, -(p.b * p.c + p.e * p.f),
+                             {}};
+    each_run_rearranged(g, back, [&](Run run, const F* value, F*) { use(run, value); });
+  } else if constexpr (std::is_same_v<Op, Cutout>) {
+    Cutout::Parameters cut = p;
+    std::fill(cut.fill, cut.fill + kMaxChannels, 0.0);
+    each_run_cut(g, cut, [&](Run run, const F* value, F*) { use(run, value); });
+  } else if constexpr (Filtering<Op>) {
+    each_run_of_filter_adjoint<typename Op::Stencil>(g, room, use);
+  } else if constexpr (std::is_same_v<Op, Sharpness>) {
+    const F factor = F(p.factor);
+    each_run_of_filter_adjoint<SmoothStencil>(g, room, [&](Run run, F* value) {
+      const F* own = g.pixels + run.c * g.area() + run.first;
+      for (int i = 0; i < run.count; ++i) value[i] = factor * own[i] + (F(1) - factor) * value[i];
+      use(run, value);
+    });
+  } else {
+    F value[kBlock];
+    for (int c = 0; c < image.channels; ++c)
+      each_block(image, [&](int64_t first, int count) {
+        const T* in = image.pixels + c * image.area() + first;
+        const F* own = g.pixels + c * image.area() + first;
+        if constexpr (Enhancing<Op>) {
+          const F factor = F(p.factor), rest = F(1) - factor;
+          F share(0);
+          if constexpr (std::is_same_v<Op, Contrast>)
+            share =
+                luma_weight<F>(image.channels, c) * F(total / static_cast<double>(image.area()));
+          std::fill(value, value + count, share);
+          if constexpr (std::is_same_v<Op, Color>) {
+            std::fill(value, value + count, F(0));
+            for (int k = 0; k < image.channels; ++k)
+              for (int i = 0; i < count; ++i) value[i] += g.pixels[k * image.area() + first + i];
+            const F weight = luma_weight<F>(image.channels, c);
+            for (int i = 0; i < count; ++i) value[i] *= weight;
+          }
+          for (int i = 0; i < count; ++i) value[i] = factor * own[i] + rest * value[i];
+        } else if constexpr (std::is_same_v<Op, SamplePairing>) {
+          const F rest = F(1 - p.weight);
+          for (int i = 0; i < count; ++i) value[i] = rest * own[i];
+        } else {
+          for (int i = 0; i < count; ++i)
+            value[i] = own[i] * Op::gain_point(static_cast<F>(in[i]), p, c);
+        }
+        use(Run{c, first, count}, value);
+      });
+  }
+}
+
+}  // namespace pyaug::inline PYAUG_ISA
