@@ -21,26 +21,30 @@ struct RequireSquare {
   }
 };
 
-CpuKernels choose() {
+template <class Task>
+auto choose() {
   switch (instruction_set()) {
     case InstructionSet::pixels:
-      return kernels_for<InstructionSet::pixels>();
+      return run<InstructionSet::pixels, Task>;
 #ifdef __x86_64__
     case InstructionSet::avx512:
-      return kernels_for<InstructionSet::avx512>();
+      if constexpr (for_every_set<Task>) return run<InstructionSet::avx512, Task>;
+      break;
     case InstructionSet::avx2:
-      return kernels_for<InstructionSet::avx2>();
+      if constexpr (for_every_set<Task>) return run<InstructionSet::avx2, Task>;
+      break;
 #endif
     default:
-      return kernels_for<InstructionSet::baseline>();
+      break;
   }
+  return run<InstructionSet::baseline, Task>;
 }
 
 struct CpuLauncher {
   template <class Task>
-  static const Runner<Task>& runner() {
-    static const CpuKernels kernels = choose();
-    return kernels;
+  static void run_chosen(const Task& task, unsigned char* scratch, int64_t begin, int64_t end) {
+    static const auto chosen = choose<Task>();
+    chosen(task, scratch, begin, end);
   }
 
   template <class Task>
@@ -51,7 +55,7 @@ struct CpuLauncher {
     torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
       const std::unique_ptr<unsigned char[], decltype(free)> scratch(
           new (alignment) unsigned char[bytes], free);
-      runner<Task>().run(task, scratch.get(), begin, end);
+      run_chosen(task, scratch.get(), begin, end);
     });
   }
 
@@ -59,7 +63,7 @@ struct CpuLauncher {
   static void each_row(const Tensor&, int64_t count, const Task& task) {
     constexpr int64_t rows_worth_a_thread = 1024;
     torch::stable::parallel_for(0, count, rows_worth_a_thread, [&](int64_t begin, int64_t end) {
-      runner<Task>().run(task, nullptr, begin, end);
+      run_chosen(task, nullptr, begin, end);
     });
   }
 

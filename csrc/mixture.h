@@ -61,12 +61,12 @@ struct ReverseTerm {
   PYAUG_LANE void operator()() const {
     const auto& parameters = prepare<Op>(team, memory, image, step);
     const auto incoming = [&](int64_t i) { return static_cast<F>(grad_out[i]); };
-    const StepSums sums = pull_back<Op, true>(team, image, parameters, incoming, weight, g);
+    const StepSums sums = pull_back<Op, true>(team, image, parameters, incoming, weight, g, grad);
     if (team.lane() == 0) {
       grad_weight = sums.loss;
       grad_magnitude = sums.magnitude;
     }
-    if (weight == F(0)) return;  // g is zero everywhere
+    if (weight == F(0) || sums.added) return;  // if zero, g is zero everywhere
     const Image<F> gradients{g, image.channels, image.height, image.width};
     if constexpr (requires { Team::whole_rows; })
       return team.template add_adjoint<Op>(image, parameters, gradients, sums.gradient, grad);

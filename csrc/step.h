@@ -58,18 +58,20 @@ struct StepSums {
   double loss;       // sum of G * clamped t: the gradient to a mixture's weight, if asked for
   double gradient;   // sum of g
   double magnitude;  // gradient to the magnitude
+  bool added;        // whether the input has received its share already
 };
 
 // Phase one of a step's adjoint. For every output pixel: t again, g = scale * G where the clamp let
-// it through and zero elsewhere, written to `g`. `incoming(i)` is G. Ends with a barrier.
+// it through and zero elsewhere, written to `g`. `incoming(i)` is G. A team may add what the input
+// receives to `grad`, if there is one, on the way. Ends with a barrier.
 template <class Op, bool with_loss, class Team, class T, class Incoming>
 PYAUG_LANE StepSums pull_back(Team& team, const Image<T>& image,
                               const typename Op::Parameters& parameters, Incoming incoming,
-                              Compute<T> scale, Compute<T>* g) {
+                              Compute<T> scale, Compute<T>* g, Compute<T>* grad = nullptr) {
   using F = Compute<T>;
-  StepSums sums{0, 0, 0};
+  StepSums sums{0, 0, 0, false};
   if constexpr (requires { Team::whole_rows; }) {
-    sums = team.template pull_back<Op, with_loss>(image, parameters, incoming, scale, g);
+    sums = team.template pull_back<Op, with_loss>(image, parameters, incoming, scale, g, grad);
   } else {
     team.each_pixel(image, [&](Position& at) {
       const int64_t i = image.index(at.c, at.y, at.x);

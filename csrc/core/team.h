@@ -13,27 +13,6 @@ namespace pyaug::inline PYAUG_ISA {
 
 constexpr int kHistogramBins = kMaxChannels * 256;
 
-// A sum in lanes, which a compiler can vectorise without changing its order.
-class Lanes {
- public:
-  template <class F>
-  void add(int64_t n, const F& f) {
-    int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes)
-      for (int l = 0; l < kLanes; ++l) part_[l] += static_cast<double>(f(i + l));
-    for (int l = 0; i < n; ++i, ++l) part_[l] += static_cast<double>(f(i));
-  }
-  double sum() const {
-    double total = 0;
-    for (const double part : part_) total += part;
-    return total;
-  }
-
- private:
-  static constexpr int kLanes = 32;
-  double part_[kLanes] = {};
-};
-
 template <class V>
 struct Range {
   V low, high;
@@ -56,19 +35,13 @@ class SerialTeam {
   T largest(T value) const {
     return value;
   }
-  // The sum of f(i) over [0, n).
+  // The sum of f(i) over [0, n), whole numbers as int64.
   template <class F>
   auto total(int64_t n, const F& f) const {
     using V = decltype(f(int64_t{}));
-    if constexpr (std::is_integral_v<V>) {
-      int64_t sum = 0;
-      for (int64_t i = 0; i < n; ++i) sum += f(i);
-      return sum;
-    } else {
-      Lanes lanes;
-      lanes.add(n, f);
-      return lanes.sum();
-    }
+    std::conditional_t<std::is_integral_v<V>, int64_t, V> sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += f(i);
+    return sum;
   }
   // The smallest and the largest f(i) over [0, n), n >= 1.
   template <class F>

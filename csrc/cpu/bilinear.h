@@ -9,15 +9,19 @@
 
 namespace pyaug::inline PYAUG_ISA {
 
+constexpr int kLanes = 16;
+constexpr int kSpilled = kBlock + kLanes;  // room for a loop that runs on
+
 // The points that a block of one row comes from. F is the type of the weights.
 template <class F>
 struct Points {
-  int first;              // the block's first column
-  Interval inside;        // of the block's columns, those within the image
-  int32_t at[kBlock];     // the upper left neighbour's place in its plane
-  int32_t right[kBlock];  // how far the right neighbour is: 1, or 0 at the edge
-  int32_t down[kBlock];   // and the one below: the width, or 0
-  F dx[kBlock], dy[kBlock];
+  int first;                // the block's first column
+  Interval inside;          // of the block's columns, those within the image
+  int32_t at[kSpilled];     // the upper left neighbour's place in its plane
+  int32_t right[kSpilled];  // how far the right neighbour is: 1, or 0 at the edge
+  int32_t down[kSpilled];   // and the one below: the width, or 0
+  F dx[kSpilled], dy[kSpilled];
+  F slope_x[kSpilled], slope_y[kSpilled];  // how the point moves with the magnitude
   Interval straight{0, 0};  // of `inside`, where neighbours are neighbours in memory too
 
   void find(const Affine& affine, int y, int first_, int last, int width, int height) {
@@ -48,6 +52,12 @@ struct Points {
       right[i] = std::min(column + 1, width - 1) - x0;
       down[i] = (std::min(row + 1, height - 1) - y0) * width;
     }
+    const Matrix& s = affine.slope;
+    for (int i = inside.first; i < inside.last; ++i) {
+      const double u = first + i + 0.5;
+      slope_x[i] = static_cast<F>(s.a * u + s.b * v + s.c);
+      slope_y[i] = static_cast<F>(s.d * u + s.e * v + s.f);
+    }
     straight = {inside.first, inside.first};
     if (m.a != 1.0 || m.d != 0.0 || inside.empty()) return;
     straight = inside;
@@ -59,15 +69,24 @@ struct Points {
     if (bent != 0) straight.last = straight.first;
   }
 
-  // Calls one(i, at, right, down) for the points inside; where they are straight, in a loop whose
-  // memory accesses are consecutive.
-  template <class One>
-  PYAUG_LANE void each(const One& one) const {
-    for (int i = inside.first; i < straight.first; ++i) one(i, at[i], right[i], down[i]);
+  // Calls one(i, at, right, down) for the points inside; first for the straight ones, in a loop
+  // whose memory accesses are consecutive. Where `spill` allows it and the plane is long enough,
+  // that loop runs on to a multiple of kLanes: short rows would else be mostly remainder.
+  template <bool spill, class One>
+  PYAUG_LANE void each(int64_t area, const One& one) const {
     if (!straight.empty()) {
-      const int32_t start = at[straight.first] - straight.first, below = down[straight.first];
-      for (int i = straight.first; i < straight.last; ++i) one(i, start + i, 1, below);
+      const int begin = straight.first;
+      const int32_t start = at[begin], below = down[begin];
+      const int whole = (straight.count() + kLanes - 1) / kLanes * kLanes;
+      const auto run = [&](int count) {
+        for (int i = 0; i < count; ++i) one(begin + i, start + i, 1, below);
+      };
+      if (spill && int64_t{start} + whole + below < area)
+        run(whole);
+      else
+        run(straight.count());
     }
+    for (int i = inside.first; i < straight.first; ++i) one(i, at[i], right[i], down[i]);
     for (int i = straight.last; i < inside.last; ++i) one(i, at[i], right[i], down[i]);
   }
 
@@ -80,29 +99,27 @@ struct Points {
 
 // value[i] before the clamp, and dt / d magnitude, for the points' block of a plane.
 template <bool with_slope, class T, class F>
-PYAUG_LANE void bilinear_values(const Points<F>& points, const Matrix& slope, const T* plane, int y,
-                                Interval block, double fill, F* value, F* slopes) {
+PYAUG_LANE void bilinear_values(const Points<F>& points, const T* plane, int64_t area, int count,
+                                double fill, F* __restrict value, F* __restrict slope) {
   const auto fill_in = [&](int from, int to) {
     std::fill(value + from, value + to, F(fill));
-    if (with_slope) std::fill(slopes + from, slopes + to, F(0));
+    if (with_slope) std::fill(slope + from, slope + to, F(0));
   };
+  points.template each<true>(
+      area, [&](int i, int32_t at, int32_t right, int32_t down) __attribute__((always_inline)) {
+        const T* p = plane + at;
+        const F v00 = static_cast<F>(p[0]), v01 = static_cast<F>(p[right]);
+        const F v10 = static_cast<F>(p[down]), v11 = static_cast<F>(p[down + right]);
+        const F dx = points.dx[i], dy = points.dy[i];
+        value[i] = between(between(v00, v01, dx), between(v10, v11, dx), dy);
+        if constexpr (with_slope) {
+          const F along_x = between(v01 - v00, v11 - v10, dy);
+          const F along_y = between(v10 - v00, v11 - v01, dx);
+          slope[i] = along_x * points.slope_x[i] + along_y * points.slope_y[i];
+        }
+      });
   fill_in(0, points.inside.first);
-  fill_in(points.inside.last, block.count());
-  const double v = y + 0.5;
-  points.each([&](int i, int32_t at, int32_t right, int32_t down) {
-    const T* p = plane + at;
-    const F v00 = static_cast<F>(p[0]), v01 = static_cast<F>(p[right]);
-    const F v10 = static_cast<F>(p[down]), v11 = static_cast<F>(p[down + right]);
-    const F dx = points.dx[i], dy = points.dy[i];
-    value[i] = between(between(v00, v01, dx), between(v10, v11, dx), dy);
-    if constexpr (with_slope) {
-      const F along_x = between(v01 - v00, v11 - v10, dy);
-      const F along_y = between(v10 - v00, v11 - v01, dx);
-      const double u = block.first + i + 0.5;
-      slopes[i] = along_x * F(slope.a * u + slope.b * v + slope.c) +
-                  along_y * F(slope.d * u + slope.e * v + slope.f);
-    }
-  });
+  fill_in(points.inside.last, count);
 }
 
 // The adjoint: every point gives its gradient g[i] to its four neighbours, by these weights.
@@ -121,13 +138,17 @@ struct Shares {
   }
 
   // A loop for each neighbour, so that a sum seldom waits for the one before.
-  PYAUG_LANE void scatter(const Points<F>& points, const F* g, F* plane) const {
-    points.each([&](int i, int at, int, int) { plane[at] += upper_left[i] * g[i]; });
-    points.each([&](int i, int at, int right, int) { plane[at + right] += upper_right[i] * g[i]; });
-    points.each([&](int i, int at, int, int down) { plane[at + down] += lower_left[i] * g[i]; });
-    points.each([&](int i, int at, int right, int down) {
-      plane[at + right + down] += lower_right[i] * g[i];
-    });
+  PYAUG_LANE void scatter(const Points<F>& points, const F* g, F* __restrict plane) const {
+    const auto give = [&](const F* share, const auto& place) __attribute__((always_inline)) {
+      points.template each<false>(
+          0, [&](int i, int at, int right, int down) __attribute__((always_inline)) {
+            plane[place(at, right, down)] += share[i] * g[i];
+          });
+    };
+    give(upper_left, [](int at, int, int) { return at; });
+    give(upper_right, [](int at, int right, int) { return at + right; });
+    give(lower_left, [](int at, int, int down) { return at + down; });
+    give(lower_right, [](int at, int right, int down) { return at + right + down; });
   }
 };
 
@@ -196,13 +217,13 @@ inline void bilinear_bytes(const Image<uint8_t>& image, const Affine& affine, co
                            uint8_t* out) {
   const int64_t area = image.area();
   Points<double> points;
-  double value[kBlock];
+  double value[kSpilled];
   for (int y = 0; y < image.height; ++y)
     each_row_block(image.width, [&](int first, int last) {
       points.find(affine, y, first, last, image.width, image.height);
       for (int c = 0; c < image.channels; ++c) {
-        bilinear_values<false>(points, affine.slope, image.pixels + c * area, y, {first, last},
-                               fill[c], value, static_cast<double*>(nullptr));
+        bilinear_values<false>(points, image.pixels + c * area, area, last - first, fill[c], value,
+                               static_cast<double*>(nullptr));
         uint8_t* to = out + image.index(c, y, first);
         for (int i = 0; i < last - first; ++i) to[i] = clip_byte(value[i]);
       }

@@ -15,7 +15,7 @@ using Team = RowTeam;
 #endif
 
 template <class Task>
-void run(const Task& task, unsigned char* scratch, int64_t begin, int64_t end) {
+void run_here(const Task& task, unsigned char* scratch, int64_t begin, int64_t end) {
   if constexpr (requires { task.scratch_bytes(); }) {
     Team team;
     TeamMemory memory;
@@ -25,18 +25,31 @@ void run(const Task& task, unsigned char* scratch, int64_t begin, int64_t end) {
   }
 }
 
-template <class... Tasks>
-void fill(Runners<Tasks...>& runners) {
-  ((static_cast<Runner<Tasks>&>(runners).run = run<Tasks>), ...);
-}
-
 }  // namespace
 }  // namespace pyaug::inline PYAUG_ISA
 
-template <>
-pyaug::CpuKernels pyaug::kernels_for<pyaug::InstructionSet::PYAUG_ISA>() {
-  CpuKernels all;
-  fill(static_cast<Runners<SampleTask, AdvanceTask, ApplyTask<uint8_t>>&>(all));
-  fill(static_cast<ForFloats<ApplyTask, ReverseApplyTask, MixTask, ReverseMixTask>::type&>(all));
-  return all;
-}
+namespace pyaug {
+
+#define PYAUG_DEFINE(...)                                                            \
+  template <>                                                                        \
+  void run<InstructionSet::PYAUG_ISA, __VA_ARGS__>(                                  \
+      const __VA_ARGS__& task, unsigned char* scratch, int64_t begin, int64_t end) { \
+    run_here(task, scratch, begin, end);                                             \
+  }
+#define PYAUG_DEFINE_FLOAT(T)       \
+  PYAUG_DEFINE(ApplyTask<T>)        \
+  PYAUG_DEFINE(ReverseApplyTask<T>) \
+  PYAUG_DEFINE(MixTask<T>)          \
+  PYAUG_DEFINE(ReverseMixTask<T>)
+
+PYAUG_DEFINE(SampleTask)
+PYAUG_DEFINE(AdvanceTask)
+PYAUG_DEFINE(ApplyTask<uint8_t>)
+PYAUG_DEFINE_FLOAT(float)
+#ifdef PYAUG_EVERY_TYPE
+PYAUG_DEFINE_FLOAT(double)
+PYAUG_DEFINE_FLOAT(c10::Half)
+PYAUG_DEFINE_FLOAT(c10::BFloat16)
+#endif
+
+}  // namespace pyaug

@@ -1,4 +1,4 @@
-// The kernels of one instruction set, as the launcher calls them.
+// The kernels of an instruction set, as the launcher calls them.
 #pragma once
 
 #include "../core/half.h"
@@ -7,25 +7,20 @@
 
 namespace pyaug {
 
-// Works on images (or rows of a program) [begin, end).
+// Works on images (or rows of a program) [begin, end). cpu/kernels.cpp defines it for the
+// instruction set that it is compiled for.
+template <InstructionSet set, class Task>
+void run(const Task& task, unsigned char* scratch, int64_t begin, int64_t end);
+
+// Bytes and float32 are compiled for every set. The other floats, which a CPU seldom sees, take the
+// baseline's kernels: they would triple the size of the library and the time to build it.
 template <class Task>
-struct Runner {
-  void (*run)(const Task& task, unsigned char* scratch, int64_t begin, int64_t end);
-};
-
-template <class... Tasks>
-struct Runners : Runner<Tasks>... {};
-
-template <template <class> class... Task>
-struct ForFloats {
-  using type = Runners<Task<float>..., Task<double>..., Task<c10::Half>..., Task<c10::BFloat16>...>;
-};
-
-struct CpuKernels : Runners<SampleTask, AdvanceTask, ApplyTask<uint8_t>>,
-                    ForFloats<ApplyTask, ReverseApplyTask, MixTask, ReverseMixTask>::type {};
-
-// cpu/kernels.cpp defines it for the instruction set that it is compiled for.
-template <InstructionSet set>
-CpuKernels kernels_for();
+inline constexpr bool for_every_set = true;
+template <template <class> class Task>
+inline constexpr bool for_every_set<Task<double>> = false;
+template <template <class> class Task>
+inline constexpr bool for_every_set<Task<c10::Half>> = false;
+template <template <class> class Task>
+inline constexpr bool for_every_set<Task<c10::BFloat16>> = false;
 
 }  // namespace pyaug

@@ -5,6 +5,7 @@
 #include "../step.h"
 #include "blend.h"
 #include "nearest.h"
+#include "sum.h"
 #include "values.h"
 
 namespace pyaug::inline PYAUG_ISA {
@@ -84,7 +85,7 @@ class RowTeam : public SerialTeam {
     } else {
       using F = Compute<T>;
       const int64_t area = image.area();
-      each_run<Op, false>(image, p, [&](Run run, const F* value, const F*) {
+      each_run<Op, false>(image, p, [&](Run run, const F* value, const F*, const auto&...) {
         T* to = out + run.c * area + run.first;
         for (int i = 0; i < run.count; ++i) to[i] = static_cast<T>(clamp_unit(value[i]));
       });
@@ -98,34 +99,48 @@ class RowTeam : public SerialTeam {
            Compute<T>* sum) const {
     using F = Compute<T>;
     const int64_t area = image.area();
-    each_run<Op, false>(image, p, [&](Run run, const F* value, const F*) {
+    each_run<Op, false>(image, p, [&](Run run, const F* value, const F*, const auto&...) {
       F* to = sum + run.c * area + run.first;
       for (int i = 0; i < run.count; ++i) to[i] += weight * clamp_unit(value[i]);
     });
   }
 
-  // step.h's pull_back, by runs.
+  // step.h's pull_back, by runs. A bilinear warp adds to `grad` at once, its points being at hand.
   template <class Op, bool with_loss, class T, class Incoming>
   StepSums pull_back(const Image<T>& image, const typename Op::Parameters& p,
-                     const Incoming& incoming, Compute<T> scale, Compute<T>* g) const {
+                     const Incoming& incoming, Compute<T> scale, Compute<T>* g,
+                     Compute<T>* grad) const {
     using F = Compute<T>;
     constexpr bool with_slope = Op::info.magnitude_gradient == Gradient::exact;
     const int64_t area = image.area();
-    Lanes loss, gradient, magnitude;
-    each_run<Op, with_slope>(image, p, [&](Run run, const F* value, const F* slope) {
-      const int64_t start = run.c * area + run.first;
-      F* passed = g + start;
-      F arriving[kBlock];
-      for (int i = 0; i < run.count; ++i) arriving[i] = incoming(start + i);
-      for (int i = 0; i < run.count; ++i)
-        passed[i] = value[i] >= F(0) && value[i] <= F(1) ? scale * arriving[i] : F(0);
-      if constexpr (with_loss)
-        loss.add(run.count, [&](int i) { return arriving[i] * clamp_unit(value[i]); });
-      gradient.add(run.count, [&](int i) { return passed[i]; });
-      if constexpr (with_slope)
-        magnitude.add(run.count, [&](int i) { return passed[i] * slope[i]; });
-    });
-    return {loss.sum(), gradient.sum(), magnitude.sum()};
+    Sum loss, gradient, magnitude;
+    bool added = false;
+    each_run<Op, with_slope>(
+        image, p, [&](Run run, const F* value, const F* slope, const auto&... points) {
+          const int64_t start = run.c * area + run.first;
+          F* passed = g + start;
+          F arriving[kBlock], product[kBlock];
+          for (int i = 0; i < run.count; ++i) arriving[i] = incoming(start + i);
+          for (int i = 0; i < run.count; ++i) {
+            const F g = scale * arriving[i];
+            passed[i] = (value[i] >= F(0)) & (value[i] <= F(1)) ? g : F(0);
+          }
+          gradient.add(passed, run.count);
+          if constexpr (with_loss) {
+            for (int i = 0; i < run.count; ++i) product[i] = arriving[i] * clamp_unit(value[i]);
+            loss.add(product, run.count);
+          }
+          if constexpr (with_slope) {
+            for (int i = 0; i < run.count; ++i) product[i] = passed[i] * slope[i];
+            magnitude.add(product, run.count);
+          }
+          if constexpr (sizeof...(points) > 0)
+            if (grad) {
+              Shares<F>(points...).scatter(points..., passed, grad + run.c * area);
+              added = true;
+            }
+        });
+    return {loss.total(), gradient.total(), magnitude.total(), added};
   }
 
   // grad += what the input receives.

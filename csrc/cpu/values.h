@@ -49,14 +49,14 @@ void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, c
   using F = Compute<T>;
   if (!p.bilinear) return each_run_by_pixels<Op, with_slope>(image, p, use);
   Points<F> points;
-  F value[kBlock], slope[kBlock];
+  F value[kSpilled], slope[kSpilled];
   for (int y = 0; y < image.height; ++y)
     each_row_block(image.width, [&](int first, int last) {
       points.find(p.affine, y, first, last, image.width, image.height);
       for (int c = 0; c < image.channels; ++c) {
-        bilinear_values<with_slope>(points, p.affine.slope, image.pixels + c * image.area(), y,
-                                    {first, last}, p.fill[c], value, slope);
-        use(Run{c, image.index(0, y, first), last - first}, value, slope);
+        bilinear_values<with_slope>(points, image.pixels + c * image.area(), image.area(),
+                                    last - first, p.fill[c], value, slope);
+        use(Run{c, image.index(0, y, first), last - first}, value, slope, points);
       }
     });
 }
@@ -116,7 +116,8 @@ PYAUG_LANE void degenerate(const Image<T>& image, const typename Op::Parameters&
     std::fill(d, d + run.count, Compute<T>(Op::flat(p)));
 }
 
-// use(run, value, slope) for all pixels; `slope` is valid where with_slope asks for it.
+// use(run, value, slope) for all pixels; `slope` is valid where with_slope asks for it. A bilinear
+// warp adds the points that the values come from.
 template <class Op, bool with_slope, class T, class Use>
 void each_run(const Image<T>& image, const typename Op::Parameters& parameters, const Use& use) {
   using F = Compute<T>;
