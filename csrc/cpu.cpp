@@ -1,6 +1,8 @@
 // The CPU launcher: a thread for each image, by the kernels of the best instruction set.
 #include <torch/csrc/stable/library.h>
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <new>
 
@@ -47,15 +49,20 @@ struct CpuLauncher {
     chosen(task, scratch, begin, end);
   }
 
+  // Images differ in what their operations cost, so that threads take a few at a time.
   template <class Task>
   static void each_image(const Tensor&, int64_t count, const Task& task) {
     constexpr std::align_val_t alignment{64};
     const size_t bytes = static_cast<size_t>(task.scratch_bytes());
     const auto free = [=](unsigned char* p) { ::operator delete[](p, alignment); };
-    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
+    const int64_t few = std::max<int64_t>(1, count / (threads * 16 + 1));
+    std::atomic<int64_t> next{0};
+    torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
       const std::unique_ptr<unsigned char[], decltype(free)> scratch(
           new (alignment) unsigned char[bytes], free);
-      run_chosen(task, scratch.get(), begin, end);
+      for (int64_t begin; (begin = next.fetch_add(few)) < count;)
+        run_chosen(task, scratch.get(), begin, std::min(begin + few, count));
     });
   }
 

@@ -41,16 +41,35 @@ void for_float_type(ScalarType type, Run run) {
                     attempt.template operator()<c10::BFloat16>());
 }
 
+// torch::stable's own functions look an operator up by its name at every call, 0.5 us each.
+inline Tensor packed(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
+inline Tensor allocate(const Tensor& like, torch::headeronly::IntHeaderOnlyArrayRef sizes,
+                       ScalarType type) {
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (size_t d = sizes.size(); d-- > 1;) strides[d - 1] = strides[d] * sizes[d];
+  int32_t device_type;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
+  AtenTensorHandle made;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+      torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)), device_type,
+      like.get_device_index(), &made));
+  return Tensor(made);
+}
+
 struct Inputs {
   Tensor images, partners, operation, magnitude, noise;
 
   Inputs(const Tensor& images_, const Tensor& partners_, const Tensor& operation_,
          const Tensor& magnitude_, const Tensor& noise_)
-      : images(torch::stable::contiguous(images_)),
-        partners(same(partners_, images_) ? images : torch::stable::contiguous(partners_)),
-        operation(torch::stable::contiguous(operation_)),
-        magnitude(torch::stable::contiguous(magnitude_)),
-        noise(torch::stable::contiguous(noise_)) {}
+      : images(packed(images_)),
+        partners(same(partners_, images_) ? images : packed(partners_)),
+        operation(packed(operation_)),
+        magnitude(packed(magnitude_)),
+        noise(packed(noise_)) {}
 
   // The same pixels need no second copy.
   static bool same(const Tensor& a, const Tensor& b) {
@@ -121,17 +140,16 @@ struct Entry {
       require(part.is_contiguous(), "sample: expected a contiguous table");
     if (index) {
       require_like(*index, stages, "index", ScalarType::Long, {batch});
-      index = torch::stable::contiguous(*index);
+      index = packed(*index);
     }
     if (force) {
       require_like(*force, stages, "force", ScalarType::Int, {batch, 1 + steps});
-      force = torch::stable::contiguous(*force);
+      force = packed(*force);
     }
-    using torch::stable::new_empty;
-    Tensor operation = new_empty(state, {batch, steps}, ScalarType::Int);
-    Tensor magnitude = new_empty(state, {batch, steps}, ScalarType::Double);
-    Tensor noise = new_empty(state, {batch, steps, 4}, ScalarType::Float);
-    Tensor choice = new_empty(state, {batch, 1 + steps}, ScalarType::Int);
+    Tensor operation = allocate(state, {batch, steps}, ScalarType::Int);
+    Tensor magnitude = allocate(state, {batch, steps}, ScalarType::Double);
+    Tensor noise = allocate(state, {batch, steps, 4}, ScalarType::Float);
+    Tensor choice = allocate(state, {batch, 1 + steps}, ScalarType::Int);
     const SampleTask task{
         {static_cast<const int64_t*>(sub_policies.data_ptr()),
          static_cast<const int64_t*>(stages.data_ptr()),
@@ -155,7 +173,7 @@ struct Entry {
     require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
     Launcher::check_codes(in.operation, images);
-    Tensor out = torch::stable::new_empty(in.images, in.images.sizes());
+    Tensor out = allocate(in.images, in.images.sizes(), images.scalar_type());
     const auto launch = [&]<class T>() {
       Launcher::each_image(out, images.size(0),
                            ApplyTask<T>{in.batch<T>(fill, bilinear),
@@ -176,7 +194,7 @@ struct Entry {
     require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
     const Tensor grad_out = like_images(grad, in.images);
-    Tensor grad_images = torch::stable::new_empty(in.images, in.images.sizes());
+    Tensor grad_images = allocate(in.images, in.images.sizes(), images.scalar_type());
     Tensor grad_magnitude = torch::stable::new_zeros(in.magnitude, in.magnitude.sizes());
     for_float_type(images.scalar_type(), [&]<class T>() {
       Launcher::each_image(grad_images, images.size(0),
@@ -195,8 +213,8 @@ struct Entry {
     require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
     Launcher::check_codes(in.operation, images);
-    const Tensor weights = torch::stable::contiguous(weight);
-    Tensor out = torch::stable::new_empty(in.images, in.images.sizes());
+    const Tensor weights = packed(weight);
+    Tensor out = allocate(in.images, in.images.sizes(), images.scalar_type());
     for_float_type(images.scalar_type(), [&]<class T>() {
       Launcher::each_image(out, images.size(0),
                            MixTask<T>{in.batch<T>(fill, bilinear),
@@ -215,9 +233,9 @@ struct Entry {
     require_mixture(images, operation, weight, magnitude, noise);
     require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
-    const Tensor weights = torch::stable::contiguous(weight);
+    const Tensor weights = packed(weight);
     const Tensor grad_out = like_images(grad, in.images);
-    Tensor grad_images = torch::stable::new_empty(in.images, in.images.sizes());
+    Tensor grad_images = allocate(in.images, in.images.sizes(), images.scalar_type());
     Tensor grad_weight = torch::stable::new_zeros(weights, weights.sizes());
     Tensor grad_magnitude = torch::stable::new_zeros(weights, weights.sizes());
     for_float_type(images.scalar_type(), [&]<class T>() {
@@ -236,7 +254,7 @@ struct Entry {
   static Tensor like_images(const Tensor& grad, const Tensor& images) {
     require_like(grad, images, "grad", images.scalar_type(),
                  {images.size(0), images.size(1), images.size(2), images.size(3)});
-    return torch::stable::contiguous(grad);
+    return packed(grad);
   }
 };
 

@@ -100,18 +100,25 @@ if cuda_missing and torch.version.cuda is not None:
     _refuse_cuda(cuda_missing)
 
 sample = torch.ops.pyaug.sample.default
+_apply = torch.ops.pyaug.apply.default
+_mix = torch.ops.pyaug.mix.default
 
 
-def apply(*arguments):
+def apply(images, *others):
     """The entry point ``apply``; the result carries gradients, but no forward-mode tangents."""
-    _refuse_tangents(arguments)
-    return torch.ops.pyaug.apply.default(*arguments)
+    _refuse_tangents((images, *others))
+    plain = type(images) is torch.Tensor and not torch.compiler.is_compiling()
+    if plain and images.dtype == torch.uint8:
+        # There are no gradients: torch.library's autograd, 3 µs of Python a call, is left out.
+        with torch._C._AutoDispatchBelowAutograd():
+            return _apply(images, *others)
+    return _apply(images, *others)
 
 
 def mix(*arguments):
     """The entry point ``mix``; the result carries gradients, but no forward-mode tangents."""
     _refuse_tangents(arguments)
-    return torch.ops.pyaug.mix.default(*arguments)
+    return _mix(*arguments)
 
 
 def _refuse_tangents(arguments) -> None:

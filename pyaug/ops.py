@@ -67,14 +67,15 @@ def _documentation(operation: Operation) -> str:
 
 def _magnitudes(magnitude: float | Tensor, operation: Operation, images: Tensor) -> Tensor:
     """(B, 1) float64 on the images' device."""
-    name, count = operation.name, len(images)
+    name, count = operation.name, images.shape[0]
     if isinstance(magnitude, Tensor):
         if magnitude.shape not in ((), (count,)) or magnitude.dtype == torch.bool:
             raise InputError(
                 f"{name}: magnitude: expected a float or a tensor of {count} values, one for each "
                 f"image, got shape {tuple(magnitude.shape)}"
             )
-        return magnitude.to(images.device, torch.float64).expand(count)[:, None]
+        magnitudes = magnitude.to(images.device, torch.float64)
+        return (magnitudes if magnitudes.dim() else magnitudes.expand(count)).unsqueeze(1)
     if not isinstance(magnitude, int | float) or not math.isfinite(magnitude):
         raise InputError(f"{name}: magnitude: expected a finite number, got {magnitude!r}")
     if not operation.low <= magnitude <= operation.high:
@@ -87,34 +88,43 @@ def _magnitudes(magnitude: float | Tensor, operation: Operation, images: Tensor)
 
 def _noise(noise: Tensor | None, generator, name: str, images: Tensor) -> Tensor:
     """(B, 1, 4) float32 on the images' device."""
-    shape = (len(images), 4)
+    count = images.shape[0]
     if noise is None:
         device = images.device if generator is None else generator.device
-        return torch.rand(shape, generator=generator, device=device).to(images.device)[:, None]
-    if tuple(noise.shape) != shape:
-        raise InputError(f"{name}: noise: expected shape {shape}, got {tuple(noise.shape)}")
+        return torch.rand((count, 1, 4), generator=generator, device=device).to(images.device)
+    if tuple(noise.shape) != (count, 4):
+        raise InputError(f"{name}: noise: expected shape {(count, 4)}, got {tuple(noise.shape)}")
     return noise.to(images.device, torch.float32)[:, None]
 
 
-def _run(operation: Operation, images, magnitude=0.0, interpolation=None, fill=0, **random):
+def _run(
+    operation: Operation,
+    images,
+    magnitude=0.0,
+    *,
+    interpolation=None,
+    fill=0,
+    noise=None,
+    generator=None,
+):
     name = operation.name
     batch, restore = to_batch(images, name)
-    count, height, width = len(batch), batch.shape[-2], batch.shape[-1]
+    count, _, height, width = batch.shape
+    device = batch.device
     if operation.square and height != width:
         raise InputError(f"{name}: expected square images, got {height} x {width}")
     if operation.has_magnitude:
         magnitudes = _magnitudes(magnitude, operation, batch)
     else:
-        magnitudes = torch.zeros((count, 1), dtype=torch.float64, device=batch.device)
+        magnitudes = torch.zeros((count, 1), dtype=torch.float64, device=device)
     if operation.noise:
-        noise = _noise(random["noise"], random["generator"], name, batch)
+        noise = _noise(noise, generator, name, batch)
     else:
-        noise = torch.zeros((count, 1, 4), device=batch.device)
-    code = torch.full((count, 1), operation.code, dtype=torch.int32, device=batch.device)
+        noise = torch.zeros((count, 1, 4), device=device)
     out = _native.apply(
         batch,
-        batch.detach(),
-        code,
+        batch,
+        torch.full((count, 1), operation.code, dtype=torch.int32, device=device),
         magnitudes,
         noise,
         fill_values(fill, name),
@@ -124,15 +134,20 @@ def _run(operation: Operation, images, magnitude=0.0, interpolation=None, fill=0
 
 
 def _function(operation: Operation):
-    signature = inspect.Signature(_parameters(operation))
+    parameters = _parameters(operation)
+    signature = inspect.Signature(parameters)
+    positional = 1 + operation.has_magnitude
+    keywords = frozenset(p.name for p in parameters[positional:])
 
     def function(*arguments, **options):
-        try:
-            bound = signature.bind(*arguments, **options)
-        except TypeError as error:
-            raise TypeError(f"{operation.name}{signature}: {error}") from None
-        bound.apply_defaults()
-        return _run(operation, **bound.arguments)
+        # Python itself binds the usual call; inspect, for any other one, takes 3 µs.
+        if len(arguments) != positional or not keywords.issuperset(options):
+            try:
+                bound = signature.bind(*arguments, **options)
+            except TypeError as error:
+                raise TypeError(f"{operation.name}{signature}: {error}") from None
+            arguments, options = bound.args, bound.kwargs
+        return _run(operation, *arguments, **options)
 
     function.__name__ = function.__qualname__ = operation.name
     function.__doc__ = _documentation(operation)

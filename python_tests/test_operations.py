@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import references
 import torch
+from torch._subclasses import FakeTensor, FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyaug import _native, ops
 from pyaug._native import OPERATIONS
@@ -372,3 +374,35 @@ def test_senseless_magnitudes_stay_in_bounds(name, magnitude, dtype, device):
         options = {"bilinear": bilinear, "fill": [0], "partner": image, "device": device}
         out = run(name, image, magnitude, [0.9, 0.1, 0.5, 0.5], **options)
         assert out.shape == image.shape
+
+
+# --- Inside torch --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_compiled_is_eager(dtype, device):
+    """In one graph, the magnitude by its place or its name, with options and without."""
+    images = (torch.arange(4 * 3 * 8 * 8, device=device) % 256).reshape(4, 3, 8, 8).to(dtype)
+    images = images if dtype == torch.uint8 else images / 255
+
+    def chain(images, angles):
+        turned = ops.rotate(images, magnitude=angles, fill=[0, 1, 0], interpolation="nearest")
+        return ops.invert(ops.posterize(ops.translate_x(turned, 0.25), 4))
+
+    angles = torch.tensor([10.0, 20.0, -30.0, 40.0], device=device)
+    torch._dynamo.reset()
+    compiled = torch.compile(chain, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(images, angles), chain(images, angles))
+    torch._dynamo.reset()
+
+
+def test_uint8_inside_transforms_and_traces(device):
+    """Which see the entry point, although the eager call leaves autograd out."""
+    images = torch.full((2, 3, 4, 4), 55, dtype=torch.uint8, device=device)
+    weight = torch.tensor(2.0, device=device)
+    slope = torch.func.grad(lambda w: (ops.invert(images).float() * w).sum())(weight)
+    assert slope == 200 * images.numel()
+    graph = make_fx(lambda x: ops.invert(x))(images).graph
+    assert [node.target for node in graph.nodes].count(torch.ops.pyaug.apply.default) == 1
+    with FakeTensorMode() as mode:
+        assert isinstance(ops.invert(mode.from_tensor(images)), FakeTensor)

@@ -3,9 +3,10 @@
 
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <sstream>
 #include <stdexcept>
-#include <string>
+#include <utility>
 
 namespace pyaug {
 
@@ -21,13 +22,18 @@ void require(bool holds, const Parts&... parts) {
   throw std::runtime_error(message.str());
 }
 
-inline std::string shape(const Tensor& tensor) {
-  std::ostringstream text;
-  text << "(";
-  for (int64_t i = 0; i < tensor.dim(); ++i) text << (i ? ", " : "") << tensor.size(i);
-  text << ")";
-  return text.str();
-}
+// Sizes in a message, as (2, 3). They are only written when the message is: text is slow to make.
+template <class Sizes>
+struct Listed {
+  Sizes sizes;
+  friend std::ostream& operator<<(std::ostream& out, const Listed& self) {
+    const char* before = "(";
+    for (int64_t size : self.sizes) out << std::exchange(before, ", ") << size;
+    return out << (self.sizes.size() ? ")" : "()");
+  }
+};
+
+inline auto shape(const Tensor& tensor) { return Listed{tensor.sizes()}; }
 
 inline const char* name(ScalarType type) {
   switch (type) {
@@ -58,14 +64,8 @@ inline const char* name(ScalarType type) {
 
 inline void require_like(const Tensor& tensor, const Tensor& images, const char* argument,
                          ScalarType type, std::initializer_list<int64_t> sizes) {
-  bool same = tensor.dim() == static_cast<int64_t>(sizes.size());
-  std::ostringstream expected;
-  int64_t i = 0;
-  for (int64_t size : sizes) {
-    same = same && tensor.size(i) == size;
-    expected << (i++ ? ", " : "") << size;
-  }
-  require(same, argument, ": expected shape (", expected.str(), "), got ", shape(tensor));
+  require(std::ranges::equal(tensor.sizes(), sizes), argument, ": expected shape ", Listed{sizes},
+          ", got ", shape(tensor));
   require(tensor.scalar_type() == type, argument, ": expected ", name(type), ", got ",
           name(tensor.scalar_type()));
   require(tensor.is_cuda() == images.is_cuda() &&

@@ -27,13 +27,21 @@ struct Rearrange : NoSlope {
   PYAUG_LANE static bool inside(const Image<T>& image, int x, int y) {
     return x >= 0 && x < image.width && y >= 0 && y < image.height;
   }
+  template <class T>
+  PYAUG_LANE static bool source(const Image<T>& image, const Parameters& p, const Position& at,
+                                int& x, int& y) {
+    x = p.a * at.x + p.b * at.y + p.c;
+    y = p.d * at.x + p.e * at.y + p.f;
+    return inside(image, x, y);
+  }
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
-    return clip_byte(value(image, p, at));
+    int x, y;
+    return source(image, p, at, x, y) ? image.raw(at.c, y, x) : clip_byte(p.fill[at.c]);
   }
   template <class T>
   PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
-    const int x = p.a * at.x + p.b * at.y + p.c, y = p.d * at.x + p.e * at.y + p.f;
-    return inside(image, x, y) ? image(at.c, y, x) : Compute<T>(p.fill[at.c]);
+    int x, y;
+    return source(image, p, at, x, y) ? image(at.c, y, x) : Compute<T>(p.fill[at.c]);
   }
   template <class T>
   PYAUG_LANE static Compute<T> adjoint(const Image<T>&, const Parameters& p,

@@ -57,7 +57,8 @@ struct Warp {
 
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p,
                                   const Place& place, int c) {
-    if (p.bilinear || !place.inside) return clip_byte(value(image, p, place, c));
+    if (!place.inside) return clip_byte(p.fill[c]);
+    if (p.bilinear) return clip_byte(value(image, p, place, c));
     return image.raw(c, place.near.y0, place.near.x0);
   }
   template <class T>
