@@ -62,7 +62,7 @@ _MEND = (
 def _check_instruction_set() -> None:
     """Refuse a PYAUG_CPU that names no instruction set of this build and CPU."""
     forced = os.environ.get("PYAUG_CPU")
-    if forced is not None and forced not in _table.instruction_sets():
+    if forced and forced not in _table.instruction_sets():
         raise InputError(
             f"PYAUG_CPU: expected one of {', '.join(_table.instruction_sets())}, got {forced!r}"
         )

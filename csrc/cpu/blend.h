@@ -14,6 +14,11 @@ inline __m512 load_sixteen(const uint8_t* from) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, bytes));
 }
+// Whole numbers of at most 255. What no int holds becomes the smallest one; so does NaN, as the
+// second of min's operands is the one that it hands on.
+inline __m512i truncated(__m512 t) {
+  return _mm512_maskz_cvttps_epi32(0xffff, _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(255), t));
+}
 // 64 whole numbers as bytes, clipped by packs that saturate, which the compiler does not find.
 inline __m512i packed(const __m512i whole[4]) {
   const __m512i low = _mm512_packs_epi32(whole[0], whole[1]);
@@ -33,7 +38,7 @@ inline void blend_row(const uint8_t* d, const uint8_t* v, float factor, int64_t 
     __m512i whole[4];
     for (int k = 0; k < 4; ++k) {
       const __m512 from = load_sixteen(d + i + 16 * k), at = load_sixteen(v + i + 16 * k);
-      whole[k] = _mm512_maskz_cvttps_epi32(0xffff, from + f * (at - from));
+      whole[k] = truncated(from + f * (at - from));
     }
     _mm512_storeu_si512(to + i, packed(whole));
   }
@@ -60,8 +65,7 @@ inline void color_row(const uint8_t* const in[3], float factor, int64_t n, uint8
       }
       const __m512i luma = _mm512_maskz_cvttps_epi32(0xffff, sum * _mm512_set1_ps(1.0f / 65536));
       const __m512 d = _mm512_maskz_cvtepi32_ps(0xffff, luma);
-      for (int c = 0; c < 3; ++c)
-        whole[c][k] = _mm512_maskz_cvttps_epi32(0xffff, d + f * (v[c] - d));
+      for (int c = 0; c < 3; ++c) whole[c][k] = truncated(d + f * (v[c] - d));
     }
     for (int c = 0; c < 3; ++c) _mm512_storeu_si512(to[c] + i, packed(whole[c]));
   }

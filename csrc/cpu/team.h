@@ -53,7 +53,7 @@ bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parame
     const uint8_t* const in[3] = {r, g, b};
     uint8_t* const to[3] = {out, out + area, out + 2 * area};
     if (image.channels == 1)  // its own luma
-      std::memcpy(out, r, static_cast<size_t>(area));
+      blend_row(r, r, static_cast<float>(p.factor), area, out);
     else
       color_row(in, static_cast<float>(p.factor), area, to);
   } else {
