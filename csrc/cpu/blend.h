@@ -70,9 +70,12 @@ inline void color_row(const uint8_t* const in[3], float factor, int64_t n, uint8
     for (int c = 0; c < 3; ++c) _mm512_storeu_si512(to[c] + i, packed(whole[c]));
   }
 #endif
-  for (; i < n; ++i) {
-    const int d = luma(in[0][i], in[1][i], in[2][i]);
-    for (int c = 0; c < 3; ++c) to[c][i] = blend(d, in[c][i], factor);
+  for (; i < n; i += kBlock) {
+    const int64_t count = std::min<int64_t>(kBlock, n - i);
+    const uint8_t *r = in[0] + i, *g = in[1] + i, *b = in[2] + i;
+    uint8_t d[kBlock];
+    for (int64_t k = 0; k < count; ++k) d[k] = static_cast<uint8_t>(luma(r[k], g[k], b[k]));
+    for (int c = 0; c < 3; ++c) blend_row(d, in[c] + i, factor, count, to[c] + i);
   }
 }
 

@@ -6,7 +6,7 @@
 
 #include "blocks.h"
 
-#ifdef __AVX512VBMI__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -56,8 +56,10 @@ inline void split_pixels(const uint32_t* pixels, int n, uint8_t* const to[3]) {
     }
   }
 #endif
-  for (int c = 0; c < 3; ++c)
-    for (int k = i; k < n; ++k) to[c][k] = static_cast<uint8_t>(pixels[k] >> (8 * c));
+  for (int c = 0; c < 3; ++c) {
+    uint8_t* const plane = to[c];
+    for (int k = i; k < n; ++k) plane[k] = static_cast<uint8_t>(pixels[k] >> (8 * c));
+  }
 }
 
 // out[i] = table[in[i]]; table [256].
@@ -75,7 +77,24 @@ inline void look_up(const uint8_t* table, const uint8_t* in, int64_t n, uint8_t*
                             _mm512_mask_blend_epi8(_mm512_movepi8_mask(v), dark, light));
   }
 #else
-  for (int64_t i = 0; i < n; ++i) out[i] = table[in[i]];
+  int64_t i = 0;
+#ifdef __AVX2__
+  // Sixteen tables of sixteen entries. A shuffle gives zero where an index's top bit is set, and
+  // that is wherever the upper half of the byte is not the table's number.
+  for (; i + 32 <= n; i += 32) {
+    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i));
+    __m256i found = _mm256_setzero_si256();
+    for (int k = 0; k < 16; ++k) {
+      const __m256i entries = _mm256_broadcastsi128_si256(
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(table + 16 * k)));
+      const __m256i own = _mm256_xor_si256(v, _mm256_set1_epi8(static_cast<char>(16 * k)));
+      const __m256i index = _mm256_adds_epu8(own, _mm256_set1_epi8(0x70));
+      found = _mm256_or_si256(found, _mm256_shuffle_epi8(entries, index));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), found);
+  }
+#endif
+  for (; i < n; ++i) out[i] = table[in[i]];
 #endif
 }
 
