@@ -7,13 +7,15 @@ OTHER_TORCH ?= torch==2.14.1 torchvision==0.29.1
 
 VENV := .environments/main
 OTHER := .environments/other
+# With the libraries that pyaug is measured beside.
+PEERS := .environments/peers
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc pyaug -type f ! -name '*.so' ! -name '*.pyc') CMakeLists.txt pyproject.toml
 CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 ALL_ARCHITECTURES := 75,80,86,89,90,100,120
 
-.PHONY: demo test test-cuda lint format wheel clean
+.PHONY: demo test test-cuda bench bench-quick lint format wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py
@@ -25,6 +27,14 @@ test: $(VENV)/installed $(OTHER)/installed
 # (Not `python -m pytest`: it would import the source tree's pyaug, which is not built.)
 test-cuda:
 	pytest cuda_tests
+
+# Writes benchmarks/results; on a machine with a GPU its rows, and the CPU's with --device cpu.
+bench: $(PEERS)/installed
+	$(PEERS)/bin/pyaug bench
+
+# Before a release: fails where a row of the CPU is below its line.
+bench-quick: $(PEERS)/installed
+	$(PEERS)/bin/pyaug bench --quick
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -67,6 +77,17 @@ $(OTHER)/torch:
 $(OTHER)/installed: $(OTHER)/torch $(VENV)/wheel
 	wheel=$$(ls $(VENV)/wheels/*.whl) && $(OTHER)/bin/python $(PIP) "$$wheel[search,test]" && \
 		$(OTHER)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
+	touch $@
+
+$(PEERS)/torch:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python $(PIP) $(OTHER_TORCH)
+	touch $@
+
+$(PEERS)/installed: $(PEERS)/torch $(VENV)/wheel
+	wheel=$$(ls $(VENV)/wheels/*.whl) && \
+		$(PEERS)/bin/python $(PIP) "$$wheel[search,bench]" $(OTHER_TORCH) && \
+		$(PEERS)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
 	touch $@
 
 clean:

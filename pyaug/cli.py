@@ -33,6 +33,7 @@ COMMANDS = {
     "search": f"find a policy for a data set ({', '.join(SEARCHES)})",
     "train": "train a network, with a policy or without",
     "compare": "search and train with several methods and policies, and write one table",
+    "bench": "measure pyaug beside other libraries",
     "preview": "draw what a policy or an operation does to images",
     "report": "write the report of a run anew",
     "policies": "list the policies that are known by name",
@@ -40,7 +41,8 @@ COMMANDS = {
     "info": "say what is installed, built and loaded",
 }
 _EXTRA = ("tyro", "rich", "matplotlib", "jinja2", "optuna")
-_NEEDED = {"preview": ("tyro", "matplotlib")}  # of these; the others need the report's too
+# Of these; the others need the report's too.
+_NEEDED = dict.fromkeys(("preview", "bench"), ("tyro", "matplotlib"))
 _RESUMED = ("search", "train", "compare")
 
 

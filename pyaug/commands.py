@@ -19,7 +19,7 @@ from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
 import tyro
 
-from pyaug import compare, policies, report, train
+from pyaug import bench, compare, policies, report, train
 from pyaug import data as data_sets
 from pyaug.cli import SEARCHES
 from pyaug.errors import InputError
@@ -120,6 +120,15 @@ class Preview:
     """Decides the draws."""
     out: Path = Path("preview.png")
     """The picture: .png, .jpg or .webp. It replaces one that is there."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Generic[_C]):
+    """Options of a benchmark."""
+
+    benchmark: _C
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -258,6 +267,16 @@ def previewing(arguments: Sequence[str]) -> None:
     print(options.out)
 
 
+def benchmarking(arguments: Sequence[str]) -> None:
+    """``pyaug bench``."""
+    about = "Measure pyaug beside other libraries; exit code 1 where a row is below its line."
+    options = _parse(Bench[bench.Config], arguments, "bench", about)
+    table = bench.bench(options.benchmark, say=partial(print, flush=True))
+    print(*bench.summary(table), sep="\n", flush=True)
+    if table.below:
+        raise SystemExit(1)
+
+
 def reporting(arguments: Sequence[str]) -> None:
     """``pyaug report``."""
     options = _parse(Report, arguments, "report", "Write report.html of a run anew.")
@@ -268,6 +287,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "search": search,
     "train": training,
     "compare": comparing,
+    "bench": benchmarking,
     "preview": previewing,
     "report": reporting,
 }

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "pyaug"
 # function. The package itself, `import pyaug`, stands where Augment does, as it imports it.
 ROWS = (
     {"cli", "commands", "__main__"},
-    {"compare"},
+    {"compare", "bench"},
     {"report"},
     {"search"},
     {"train", "run", "progress"},
