@@ -68,7 +68,7 @@ struct CpuLauncher {
 
   template <class Task>
   static void each_row(const Tensor&, int64_t count, const Task& task) {
-    constexpr int64_t rows_worth_a_thread = 1024;
+    constexpr int64_t rows_worth_a_thread = 256;
     torch::stable::parallel_for(0, count, rows_worth_a_thread, [&](int64_t begin, int64_t end) {
       run_chosen(task, nullptr, begin, end);
     });
