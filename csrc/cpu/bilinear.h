@@ -24,6 +24,7 @@ struct Points {
   F slope_x[kSpilled], slope_y[kSpilled];  // how the point moves with the magnitude
   Interval straight{0, 0};  // of `inside`, where neighbours are neighbours in memory too
 
+  template <bool with_slope = false>
   void find(const Affine& affine, int y, int first_, int last, int width, int height) {
     const Matrix& m = affine.matrix;
     const double v = y + 0.5;
@@ -52,11 +53,13 @@ struct Points {
       right[i] = std::min(column + 1, width - 1) - x0;
       down[i] = (std::min(row + 1, height - 1) - y0) * width;
     }
-    const Matrix& s = affine.slope;
-    for (int i = inside.first; i < inside.last; ++i) {
-      const double u = first + i + 0.5;
-      slope_x[i] = static_cast<F>(s.a * u + s.b * v + s.c);
-      slope_y[i] = static_cast<F>(s.d * u + s.e * v + s.f);
+    if constexpr (with_slope) {
+      const Matrix& s = affine.slope;
+      for (int i = inside.first; i < inside.last; ++i) {
+        const double u = first + i + 0.5;
+        slope_x[i] = static_cast<F>(s.a * u + s.b * v + s.c);
+        slope_y[i] = static_cast<F>(s.d * u + s.e * v + s.f);
+      }
     }
     straight = {inside.first, inside.first};
     if (m.a != 1.0 || m.d != 0.0 || inside.empty()) return;
@@ -149,6 +152,53 @@ struct Shares {
     give(upper_right, [](int at, int right, int) { return at + right; });
     give(lower_left, [](int at, int, int down) { return at + down; });
     give(lower_right, [](int at, int right, int down) { return at + right + down; });
+  }
+};
+
+// The three channels of a pixel side by side, so that one access fetches them all, or adds to all.
+// Where neighbours are neighbours in memory, planes are quicker.
+template <class F>
+struct Quads {
+  typedef F Quad __attribute__((vector_size(4 * sizeof(F))));
+
+  template <class T>
+  static bool serve(const Image<T>& image, const Affine& affine) {
+    return image.channels == 3 && (affine.matrix.a != 1.0 || affine.matrix.d != 0.0);
+  }
+  template <class T>
+  static void join(const Image<T>& image, Quad* to) {
+    const int64_t area = image.area();
+    const T *r = image.pixels, *g = r + area, *b = g + area;
+    for (int64_t i = 0; i < area; ++i)
+      to[i] = Quad{static_cast<F>(r[i]), static_cast<F>(g[i]), static_cast<F>(b[i]), F(0)};
+  }
+
+  // bilinear_values for the points inside.
+  template <bool with_slope>
+  static void values(const Points<F>& points, const Quad* pixels, Quad* value, Quad* slope) {
+    for (int i = points.inside.first; i < points.inside.last; ++i) {
+      const Quad* p = pixels + points.at[i];
+      const int right = points.right[i], down = points.down[i];
+      const Quad v00 = p[0], v01 = p[right], v10 = p[down], v11 = p[down + right];
+      const F x = points.dx[i], y = points.dy[i];
+      const Quad dx{x, x, x, x}, dy{y, y, y, y};
+      value[i] = between(between(v00, v01, dx), between(v10, v11, dx), dy);
+      if constexpr (with_slope)
+        slope[i] = between(v01 - v00, v11 - v10, dy) * points.slope_x[i] +
+                   between(v10 - v00, v11 - v01, dx) * points.slope_y[i];
+    }
+  }
+  // Shares::scatter for the points inside.
+  static void scatter(const Points<F>& points, const Quad* g, Quad* pixels) {
+    const Shares<F> shares(points);
+    for (int i = points.inside.first; i < points.inside.last; ++i) {
+      Quad* p = pixels + points.at[i];
+      const int right = points.right[i], down = points.down[i];
+      p[0] += shares.upper_left[i] * g[i];
+      p[right] += shares.upper_right[i] * g[i];
+      p[down] += shares.lower_left[i] * g[i];
+      p[down + right] += shares.lower_right[i] * g[i];
+    }
   }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <new>
 
 #include "../core/image.h"
 
@@ -16,24 +17,26 @@ class Room {
   Room() = default;
   Room(const Room&) = delete;
   Room& operator=(const Room&) = delete;
-  ~Room() { delete[] room_; }
+  ~Room() { ::operator delete[](room_, kAligned); }
 
   // `count` of them, of any values.
   template <class A>
   A* of(int64_t count) {
-    const int64_t needed = (count * static_cast<int64_t>(sizeof(A)) + 7) / 8;
+    const size_t needed = static_cast<size_t>(count) * sizeof(A);
     if (needed > size_) {
-      delete[] room_;
+      ::operator delete[](room_, kAligned);
+      size_ = 0;
       room_ = nullptr;
-      room_ = new double[static_cast<size_t>(needed)];
+      room_ = ::operator new[](needed, kAligned);
       size_ = needed;
     }
-    return reinterpret_cast<A*>(room_);
+    return static_cast<A*>(room_);
   }
 
  private:
-  double* room_ = nullptr;
-  int64_t size_ = 0;
+  static constexpr std::align_val_t kAligned{64};
+  void* room_ = nullptr;
+  size_t size_ = 0;
 };
 
 // Consecutive pixels of one plane: the first one's place in it, and how many.

@@ -74,6 +74,36 @@ bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parame
   return true;
 }
 
+// A warp's gradients to its input where Quads serve: gathered from the three channels of a row,
+// then scattered together.
+template <class F>
+class Together {
+ public:
+  using Quad = typename Quads<F>::Quad;
+
+  bool on() const { return sums_ != nullptr; }
+  void begin(int64_t area, Room& room) {
+    sums_ = room.of<Quad>(area);
+    std::fill(sums_, sums_ + area, Quad{});
+  }
+  template <class... Origin>
+  bool give(Run run, const F* g, const Origin&... points) {
+    if (run.c == 0) std::fill(row_, row_ + run.count, Quad{});
+    for (int i = 0; i < run.count; ++i) row_[i][run.c] = g[i];
+    if constexpr (sizeof...(points) > 0)
+      if (run.c == 2) Quads<F>::scatter(points..., row_, sums_);
+    return true;
+  }
+  void end(int64_t area, F* grad) const {
+    for (int c = 0; c < 3 && on(); ++c)
+      for (int64_t i = 0; i < area; ++i) grad[c * area + i] += sums_[i][c];
+  }
+
+ private:
+  Quad* sums_ = nullptr;
+  Quad row_[kBlock];
+};
+
 class RowTeam : public SerialTeam {
  public:
   static constexpr bool whole_rows = true;  // program.h and mixture.h leave the loops to it
@@ -85,7 +115,7 @@ class RowTeam : public SerialTeam {
     } else {
       using F = Compute<T>;
       const int64_t area = image.area();
-      each_run<Op, false>(image, p, [&](Run run, const F* value, const F*, const auto&...) {
+      each_run<Op, false>(image, p, room_, [&](Run run, const F* value, const F*, const auto&...) {
         T* to = out + run.c * area + run.first;
         for (int i = 0; i < run.count; ++i) to[i] = static_cast<T>(clamp_unit(value[i]));
       });
@@ -96,50 +126,49 @@ class RowTeam : public SerialTeam {
   // sum += weight * clamped value.
   template <class Op, class T>
   void add(const Image<T>& image, const typename Op::Parameters& p, Compute<T> weight,
-           Compute<T>* sum) const {
+           Compute<T>* sum) {
     using F = Compute<T>;
     const int64_t area = image.area();
-    each_run<Op, false>(image, p, [&](Run run, const F* value, const F*, const auto&...) {
+    each_run<Op, false>(image, p, room_, [&](Run run, const F* value, const F*, const auto&...) {
       F* to = sum + run.c * area + run.first;
       for (int i = 0; i < run.count; ++i) to[i] += weight * clamp_unit(value[i]);
     });
   }
 
-  // step.h's pull_back, by runs. A bilinear warp adds to `grad` at once, its points being at hand.
+  // step.h's pull_back, by runs. What a run gives to the input without asking other runs goes to
+  // `grad` at once, if there is one: g then is not written.
   template <class Op, bool with_loss, class T, class Incoming>
-  StepSums pull_back(const Image<T>& image, const typename Op::Parameters& p,
-                     const Incoming& incoming, Compute<T> scale, Compute<T>* g,
-                     Compute<T>* grad) const {
+  StepSums pull_back(const Image<T>& image, const typename Op::Parameters& parameters,
+                     const Incoming& incoming, Compute<T> scale, Compute<T>* g, Compute<T>* grad) {
     using F = Compute<T>;
     constexpr bool with_slope = Op::info.magnitude_gradient == Gradient::exact;
+    const typename Op::Parameters p = parameters;
     const int64_t area = image.area();
     Sum loss, gradient, magnitude;
     bool added = false;
+    Together<F> together;
+    if constexpr (Warping<Op>)
+      if (grad && p.bilinear && Quads<F>::serve(image, p.affine)) together.begin(area, sums_);
     each_run<Op, with_slope>(
-        image, p, [&](Run run, const F* value, const F* slope, const auto&... points) {
+        image, p, room_, [&](Run run, const F* value, const F* slope, const auto&... points) {
           const int64_t start = run.c * area + run.first;
-          F* passed = g + start;
-          F arriving[kBlock], product[kBlock];
-          for (int i = 0; i < run.count; ++i) arriving[i] = incoming(start + i);
+          F passed[kBlock], lost[kBlock], moved[kBlock];
           for (int i = 0; i < run.count; ++i) {
-            const F g = scale * arriving[i];
-            passed[i] = (value[i] >= F(0)) & (value[i] <= F(1)) ? g : F(0);
+            const F arriving = incoming(start + i), through = scale * arriving;
+            passed[i] = (value[i] >= F(0)) & (value[i] <= F(1)) ? through : F(0);
+            if constexpr (with_loss) lost[i] = arriving * clamp_unit(value[i]);
+            if constexpr (with_slope) moved[i] = passed[i] * slope[i];
           }
           gradient.add(passed, run.count);
-          if constexpr (with_loss) {
-            for (int i = 0; i < run.count; ++i) product[i] = arriving[i] * clamp_unit(value[i]);
-            loss.add(product, run.count);
-          }
-          if constexpr (with_slope) {
-            for (int i = 0; i < run.count; ++i) product[i] = passed[i] * slope[i];
-            magnitude.add(product, run.count);
-          }
-          if constexpr (sizeof...(points) > 0)
-            if (grad) {
-              Shares<F>(points...).scatter(points..., passed, grad + run.c * area);
-              added = true;
-            }
+          if constexpr (with_loss) loss.add(lost, run.count);
+          if constexpr (with_slope) magnitude.add(moved, run.count);
+          if (together.on())
+            added = together.give(run, passed, points...);
+          else if (grad)
+            added = give<Op>(image, p, run, passed, grad + run.c * area, points...);
+          if (!added) std::copy(passed, passed + run.count, g + start);
         });
+    together.end(area, grad);
     return {loss.total(), gradient.total(), magnitude.total(), added};
   }
 
@@ -173,7 +202,27 @@ class RowTeam : public SerialTeam {
   }
 
  private:
-  Room room_;  // for one plane, where an operation needs it
+  // Adds to a plane what a run's gradients give to the input; false where that takes other runs'.
+  template <class Op, class T, class... Origin>
+  static bool give(const Image<T>& image, const typename Op::Parameters& p, Run run,
+                   const Compute<T>* g, Compute<T>* plane, const Origin&... points) {
+    using F = Compute<T>;
+    const T* in = image.pixels + run.c * image.area() + run.first;
+    F* to = plane + run.first;
+    if constexpr (sizeof...(points) > 0) {
+      Shares<F>(points...).scatter(points..., g, plane);
+    } else if constexpr (requires { Op::gain_point(F(0), p, 0); }) {
+      for (int i = 0; i < run.count; ++i)
+        to[i] += g[i] * Op::gain_point(static_cast<F>(in[i]), p, run.c);
+    } else if constexpr (std::is_same_v<Op, SamplePairing>) {
+      for (int i = 0; i < run.count; ++i) to[i] += F(1 - p.weight) * g[i];
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  Room room_, sums_;  // for an image, where an operation needs it
 };
 
 }  // namespace pyaug::inline PYAUG_ISA

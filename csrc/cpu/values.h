@@ -45,17 +45,34 @@ void each_run_by_pixels(const Image<T>& image, const typename Op::Parameters& p,
 }
 
 template <class Op, bool with_slope, class T, class Use>
-void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, const Use& use) {
+void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, Room& room,
+                      const Use& use) {
   using F = Compute<T>;
+  using Quad = typename Quads<F>::Quad;
   if (!p.bilinear) return each_run_by_pixels<Op, with_slope>(image, p, use);
+  const int64_t area = image.area();
+  const bool together = Quads<F>::serve(image, p.affine);
+  Quad* const pixels = together ? room.of<Quad>(area) : nullptr;
+  if (together) Quads<F>::join(image, pixels);
   Points<F> points;
   F value[kSpilled], slope[kSpilled];
+  Quad values[kBlock], slopes[kBlock];
   for (int y = 0; y < image.height; ++y)
     each_row_block(image.width, [&](int first, int last) {
-      points.find(p.affine, y, first, last, image.width, image.height);
+      points.template find<with_slope>(p.affine, y, first, last, image.width, image.height);
+      if (together) Quads<F>::template values<with_slope>(points, pixels, values, slopes);
       for (int c = 0; c < image.channels; ++c) {
-        bilinear_values<with_slope>(points, image.pixels + c * image.area(), image.area(),
-                                    last - first, p.fill[c], value, slope);
+        if (together) {
+          std::fill(value, value + (last - first), F(p.fill[c]));
+          if (with_slope) std::fill(slope, slope + (last - first), F(0));
+          for (int i = points.inside.first; i < points.inside.last; ++i) {
+            value[i] = values[i][c];
+            if (with_slope) slope[i] = slopes[i][c];
+          }
+        } else {
+          bilinear_values<with_slope>(points, image.pixels + c * area, area, last - first,
+                                      p.fill[c], value, slope);
+        }
         use(Run{c, image.index(0, y, first), last - first}, value, slope, points);
       }
     });
@@ -119,11 +136,12 @@ PYAUG_LANE void degenerate(const Image<T>& image, const typename Op::Parameters&
 // use(run, value, slope) for all pixels; `slope` is valid where with_slope asks for it. A bilinear
 // warp adds the points that the values come from.
 template <class Op, bool with_slope, class T, class Use>
-void each_run(const Image<T>& image, const typename Op::Parameters& parameters, const Use& use) {
+void each_run(const Image<T>& image, const typename Op::Parameters& parameters, Room& room,
+              const Use& use) {
   using F = Compute<T>;
   const typename Op::Parameters p = parameters;
   if constexpr (Warping<Op>) {
-    each_run_of_warp<Op, with_slope>(image, p, use);
+    each_run_of_warp<Op, with_slope>(image, p, room, use);
   } else if constexpr (Rearranging<Op>) {
     each_run_rearranged(image, p, use);
   } else if constexpr (std::is_same_v<Op, Cutout>) {

@@ -63,10 +63,10 @@ def pictures(file: Path | None = None) -> Pictures:
     if file is not None:
         return Pictures({0: (file.name, _read(file))})
     sources = dict(bundled().sources)
-    if (beside() / "cifar10_test.npz").exists():
+    if beside("cifar10_test.npz"):
         sources[0] = ("CIFAR-10, test images", _cifar10("test")[0][:4096])
-    if (beside() / "imagenette_224_small.npz").exists():
-        sources[65] = ("Imagenette", _read(beside() / "imagenette_224_small.npz"))
+    if imagenette := beside("imagenette_224_small.npz"):
+        sources[65] = ("Imagenette", _read(imagenette))
     return Pictures(sources)
 
 
@@ -77,14 +77,16 @@ def bundled() -> Pictures:
     return Pictures({0: ("fashion-mnist-small, tinted", tinted)})
 
 
-def beside() -> Path:
-    """Where data sets lie that a package cannot carry: beside a source tree."""
-    return (machine.tree() or Path.cwd()).parent / "shared" / "data"
+def beside(name: str) -> Path | None:
+    """A file of the data sets beside a source tree, which a package cannot carry; None without."""
+    tree = machine.tree()
+    file = tree.parent / "shared" / "data" / name if tree else None
+    return file if file and file.exists() else None
 
 
 def cifar10() -> data.DataSet | None:
     """CIFAR-10 whole, where it lies beside the source tree or torchvision has it; else None."""
-    if (beside() / "cifar10_train_0.npz").exists():
+    if beside("cifar10_train_0.npz"):
         parts = (data.Split(*_cifar10(part)) for part in ("train", "test"))
         return data.DataSet("cifar10", *parts, tuple("0123456789"))
     try:
@@ -95,11 +97,12 @@ def cifar10() -> data.DataSet | None:
 
 def _cifar10(part: str) -> tuple[Tensor, Tensor]:
     """Images and labels by that folder's own loader; it takes seconds and keeps what it decoded."""
-    where = importlib.util.spec_from_file_location("imgpack", beside() / "imgpack.py")
+    loader = beside("imgpack.py")
+    where = importlib.util.spec_from_file_location("imgpack", loader)
     imgpack = importlib.util.module_from_spec(where)
     where.loader.exec_module(imgpack)
     kept = str(default_root() / "bench")
-    images, labels = imgpack.load(str(beside()), f"cifar10_{part}", jobs=1, cache=kept)
+    images, labels = imgpack.load(str(loader.parent), f"cifar10_{part}", jobs=1, cache=kept)
     planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     return planes, torch.from_numpy(labels)
 
