@@ -114,6 +114,11 @@ PYAUG_LANE F clamp_unit(F t) {
   return t < F(0) ? F(0) : t > F(1) ? F(1) : t;
 }
 
+template <class F>
+PYAUG_LANE F between(F a, F b, F t) {
+  return a + (b - a) * t;
+}
+
 // Truncation to 0..255, NaN to 0.
 template <class F>
 PYAUG_LANE uint8_t clip_byte(F t) {

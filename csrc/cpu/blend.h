@@ -79,11 +79,6 @@ inline void color_row(const uint8_t* const in[3], float factor, int64_t n, uint8
   }
 }
 
-template <class F>
-PYAUG_LANE F between(F a, F b, F t) {
-  return a + (b - a) * t;
-}
-
 inline void between_columns(const uint8_t* left, const uint8_t* right, const double* dx, int n,
                             double* to) {
   for (int i = 0; i < n; ++i) to[i] = between<double>(left[i], right[i], dx[i]);

@@ -77,11 +77,6 @@ struct Warp {
   PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
     return value(image, p, locate(image, p, at), at.c);
   }
-  template <class F>
-  PYAUG_LANE static F between(F a, F b, F t) {
-    return a + (b - a) * t;
-  }
-
   // Through the sampling coordinates; nothing for the nearest rule and outside the image.
   template <class T>
   PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
