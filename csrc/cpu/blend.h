@@ -35,6 +35,7 @@ inline void blend_row(const uint8_t* d, const uint8_t* v, float factor, int64_t 
 #ifdef __AVX512BW__
   const __m512 f = _mm512_set1_ps(factor);
   for (; i + 64 <= n; i += 64) {
+    fetch_ahead(v + i, to + i);
     __m512i whole[4];
     for (int k = 0; k < 4; ++k) {
       const __m512 from = load_sixteen(d + i + 16 * k), at = load_sixteen(v + i + 16 * k);
@@ -55,6 +56,7 @@ inline void color_row(const uint8_t* const in[3], float factor, int64_t n, uint8
                              _mm512_set1_ps(kLumaB)};
   for (; i + 64 <= n; i += 64) {
     __m512i whole[3][4];
+    for (int c = 0; c < 3; ++c) fetch_ahead(in[c] + i, to[c] + i);
     for (int k = 0; k < 4; ++k) {
       __m512 v[3];
       // Below 2^24, so that a float holds every whole number on the way.

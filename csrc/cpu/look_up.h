@@ -19,13 +19,59 @@ inline __mmask64 first(int64_t n) {
 }
 #endif
 
-// A row is too short for the overhead of memcpy to count for nothing.
-inline void copy_row(const uint8_t* from, int64_t n, uint8_t* to) {
+// Rows of n <= kBlock bytes, of which those of `inside` come from other rows; the rest is filled.
+// (A row is too short for the overhead of memcpy to count for nothing.)
+class RowCopy {
+ public:
+  // `upward` says that the rows they come from are walked from the last to the first.
+  RowCopy(Interval inside, int n, bool upward = false)
+      : inside_(inside), n_(n), ahead_(upward ? -kAhead : kAhead) {
 #ifdef __AVX512VBMI__
-  for (int64_t i = 0; i < n; i += 64)
-    _mm512_mask_storeu_epi8(to + i, first(n - i), _mm512_maskz_loadu_epi8(first(n - i), from + i));
+    for (int i = 0; i < n; i += 64) {
+      all_[i / 64] = first(n - i);
+      copied_[i / 64] = first(inside.last - i) & ~first(inside.first - i);
+    }
+#endif
+  }
+
+  // to[i] = from[i]; no byte of `from` outside `inside` is read.
+  void operator()(const uint8_t* from, uint8_t fill, uint8_t* to) const {
+#ifdef __AVX512VBMI__
+    const __m512i filling = _mm512_set1_epi8(static_cast<char>(fill));
+    for (int i = 0; i < n_; i += 64) {
+      fetch_ahead(from + i, to + i, ahead_);
+      _mm512_mask_storeu_epi8(to + i, all_[i / 64],
+                              _mm512_mask_loadu_epi8(filling, copied_[i / 64], from + i));
+    }
 #else
-  std::memcpy(to, from, static_cast<size_t>(n));
+    std::fill(to, to + inside_.first, fill);
+    std::memcpy(to + inside_.first, from + inside_.first, static_cast<size_t>(inside_.count()));
+    std::fill(to + inside_.last, to + n_, fill);
+#endif
+  }
+
+ private:
+  Interval inside_;
+  int n_, ahead_;
+#ifdef __AVX512VBMI__
+  __mmask64 all_[kBlock / 64], copied_[kBlock / 64];
+#endif
+};
+
+// to[i] = from[-i].
+inline void reverse_row(const uint8_t* from, int n, uint8_t* to) {
+#ifdef __AVX512VBMI__
+  uint8_t backwards[64];
+  for (int k = 0; k < 64; ++k) backwards[k] = static_cast<uint8_t>(63 - k);
+  const __m512i order = _mm512_loadu_si512(backwards);
+  for (int i = 0; i < n; i += 64) {
+    fetch_ahead(from - i, to + i);
+    const __mmask64 here = first(n - i), last = ~first(64 - (n - i));
+    const __m512i bytes = _mm512_maskz_loadu_epi8(last, from - i - 63);
+    _mm512_mask_storeu_epi8(to + i, here, _mm512_maskz_permutexvar_epi8(here, order, bytes));
+  }
+#else
+  for (int i = 0; i < n; ++i) to[i] = from[-i];
 #endif
 }
 
@@ -69,6 +115,7 @@ inline void look_up(const uint8_t* table, const uint8_t* in, int64_t n, uint8_t*
   const __m512i quarter2 = _mm512_loadu_si512(table + 128),
                 quarter3 = _mm512_loadu_si512(table + 192);
   for (int64_t i = 0; i < n; i += 64) {
+    fetch_ahead(in + i, out + i);
     const __mmask64 here = first(n - i);
     const __m512i v = _mm512_maskz_loadu_epi8(here, in + i);
     const __m512i dark = _mm512_permutex2var_epi8(quarter0, v, quarter1);
@@ -193,5 +240,62 @@ class SmallPermutation {
 #else
 constexpr bool permutes_small_planes = false;
 #endif
+
+#ifdef __AVX512VBMI__
+constexpr bool moves_columns = true;
+
+// At most 32 columns of a plane, each moved by a number of rows: neighbours mostly by the same.
+class ColumnMove {
+ public:
+  ColumnMove(const int32_t* up, int n) : all_(static_cast<__mmask32>(first(n))) {
+    for (int i = 0; i < n; ++i) {
+      if (i == 0 || up[i] != up[i - 1]) {
+        up_[groups_] = up[i];
+        columns_[groups_++] = 0;
+      }
+      columns_[groups_ - 1] |= __mmask32{1} << i;
+    }
+  }
+
+  // Row y of them in each of `channels` planes: to[i] is in[i] `up` rows further down, or the fill.
+  template <int channels>
+  void operator()(const uint8_t* in, int64_t area, int width, int height, int y,
+                  const uint8_t* fill, uint8_t* to) const {
+    __m256i row[channels] = {};
+    __mmask32 inside = 0;
+    for (int k = 0; k < groups_; ++k) {
+      const uint32_t from = static_cast<uint32_t>(y + up_[k]);
+      if (from >= static_cast<uint32_t>(height)) continue;
+      inside |= columns_[k];
+      const uint8_t* start = in + static_cast<int64_t>(from) * width;
+      // Or, as a masked load into `row` would wait for the one before.
+      for (int c = 0; c < channels; ++c)
+        row[c] = _mm256_or_si256(row[c], _mm256_maskz_loadu_epi8(columns_[k], start + c * area));
+    }
+    for (int c = 0; c < channels; ++c) {
+      const __m256i filling = _mm256_set1_epi8(static_cast<char>(fill[c]));
+      _mm256_mask_storeu_epi8(to + c * area, all_, _mm256_mask_blend_epi8(inside, filling, row[c]));
+    }
+  }
+
+ private:
+  __mmask32 all_, columns_[32];
+  int32_t up_[32];
+  int groups_ = 0;
+};
+#else
+constexpr bool moves_columns = false;
+#endif
+
+// to[i] = pixels[at[i]], by ordinary loads: a gather takes half as long again.
+inline void fetch_pixels(const uint32_t* pixels, const int32_t* at, int n, uint32_t* to) {
+  using Four = uint32_t __attribute__((vector_size(16)));
+  int i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const Four four{pixels[at[i]], pixels[at[i + 1]], pixels[at[i + 2]], pixels[at[i + 3]]};
+    std::memcpy(to + i, &four, sizeof four);
+  }
+  for (; i < n; ++i) to[i] = pixels[at[i]];
+}
 
 }  // namespace pyaug::inline PYAUG_ISA

@@ -37,17 +37,28 @@ struct Transfer {
       fill_row(fill[c], last - inside.last, to + inside.last);
     }
   }
-  // The same pixels, `x` to the left, from row `source_y`.
-  void shifted_row(int y, int first, int last, int64_t x, int64_t source_y) const {
+  // Of columns [first, last), those whose pixel `x` to the right lies in the image.
+  Interval shifted(int first, int last, int64_t x) const {
     Interval inside{first, last};
-    if (source_y < 0 || source_y >= image.height)
-      inside.last = first;
-    else
-      inside.clip(x, 1, image.width);
-    const int64_t from = source_y * image.width + x + inside.first;
-    row(y, first, last, inside, [&](const uint8_t* plane, uint8_t* to, int) {
-      copy_row(plane + from, inside.count(), to);
-    });
+    inside.clip(x, 1, image.width);
+    return inside.empty() ? Interval{0, 0} : Interval{inside.first - first, inside.last - first};
+  }
+  // Columns [first, last) of row y: the pixels `x` to the right in row `source` of the image.
+  void shift_row(const RowCopy& copy, int c, int y, int first, int64_t x, int64_t source) const {
+    const uint8_t* plane = image.pixels + c * image.area();
+    copy(plane + source * image.width + x + first, fill[c], out + image.index(c, y, first));
+  }
+  // The same for all rows: source(y) is the row of the image, or lies outside it.
+  template <class Source>
+  void shift(int first, int last, int64_t x, const Source& source) const {
+    const RowCopy copy(shifted(first, last, x), last - first, source(1) < source(0));
+    const RowCopy nothing({0, 0}, last - first);
+    for (int y = 0; y < image.height; ++y) {
+      const int64_t from = source(y);
+      const bool within = from >= 0 && from < image.height;
+      for (int c = 0; c < image.channels; ++c)
+        shift_row(within ? copy : nothing, c, y, first, x, within ? from : 0);
+    }
   }
 };
 
@@ -72,40 +83,71 @@ inline bool is_small(const Image<uint8_t>& image) {
   return permutes_small_planes && image.area() <= kSmallPlane;
 }
 
+// Affine::kSeparable along one axis: where positions [first, last) come from, -1 for outside.
+inline void separable(double slope, double start, int first, int last, int size, int32_t* from) {
+  for (int i = first; i < last; ++i) {
+    const double at = (start + slope * 0.5) + slope * i;
+    from[i - first] = static_cast<int32_t>(at >= 0.0 && at < size ? at : -1.0);
+  }
+}
+
 // Rows by Affine::kSeparable: a column's source and a row's source do not depend on each other.
 inline void nearest_separable(const Transfer& transfer, const Affine& affine) {
   const Matrix& m = affine.matrix;
   const int width = transfer.image.width, height = transfer.image.height;
   int32_t column[kBlock];
   each_row_block(width, [&](int first, int last) {
-    Interval inside{last, first};
-    for (int x = first; x < last; ++x) {
-      int from = -1;
-      if (Affine::inside((m.c + m.a * 0.5) + m.a * x, width, from)) {
-        inside.first = std::min(inside.first, x);
-        inside.last = x + 1;
-      }
-      column[x - first] = from;
-    }
-    const int64_t shift =
-        inside.first < inside.last ? column[inside.first - first] - inside.first : 0;
-    bool shifts = true;
-    for (int x = inside.first; x < inside.last; ++x) shifts &= column[x - first] == x + shift;
+    separable(m.a, m.c, first, last, width, column);
+    Interval inside{0, last - first};
+    while (!inside.empty() && column[inside.first] < 0) ++inside.first;
+    while (!inside.empty() && column[inside.last - 1] < 0) --inside.last;
+    const int shift = inside.empty() ? width : column[inside.first] - inside.first;
+    int bent = 0;
+    for (int i = inside.first; i < inside.last; ++i) bent |= column[i] - i - shift;
+    const auto source = [&](int y) {
+      int32_t from;
+      separable(m.e, m.f, y, y + 1, height, &from);
+      return from;
+    };
+    if (bent == 0) return transfer.shift(first, last, shift - first, source);
     for (int y = 0; y < height; ++y) {
-      int from = 0;
-      Interval here = inside;
-      if (!Affine::inside((m.f + m.e * 0.5) + m.e * y, height, from)) here.last = here.first;
-      if (shifts && !here.empty()) {
-        transfer.shifted_row(y, first, last, shift, from);
-        continue;
-      }
-      const int64_t start = static_cast<int64_t>(from) * width;
-      const int32_t* at = column + (here.first - first);
+      const int64_t from = source(y);
+      const Interval here{first + inside.first, first + (from < 0 ? inside.first : inside.last)};
       transfer.row(y, first, last, here, [&](const uint8_t* plane, uint8_t* to, int) {
-        for (int i = 0; i < here.count(); ++i) to[i] = plane[start + at[i]];
+        for (int i = inside.first; i < inside.last; ++i)
+          to[i - inside.first] = plane[from * width + column[i]];
       });
     }
   });
+}
+
+// Affine::kFixed where every column keeps its place and moves up or down as a whole.
+inline bool only_columns_move(const int64_t* f) {
+  return f[0] == 65536 && f[1] == 0 && f[2] >> 16 == 0 && f[4] == 65536;
+}
+inline void nearest_columns(const Transfer& transfer, const int64_t* f) {
+#ifdef __AVX512VBMI__
+  const Image<uint8_t>& image = transfer.image;
+  for (int first = 0; first < image.width; first += 32) {
+    const int n = std::min(32, image.width - first);
+    int32_t up[32];
+    for (int i = 0; i < n; ++i) up[i] = static_cast<int32_t>((f[5] + f[3] * (first + i)) >> 16);
+    const ColumnMove move(up, n);
+    const auto walk = [&]<int channels>() {
+      for (int y = 0; y < image.height; ++y)
+        move.template operator()<channels>(image.pixels + first, image.area(), image.width,
+                                           image.height, y, transfer.fill,
+                                           transfer.out + image.index(0, y, first));
+    };
+    if (image.channels == 3)
+      walk.template operator()<3>();
+    else
+      walk.template operator()<1>();
+  }
+#else
+  static_cast<void>(transfer);
+  static_cast<void>(f);
+#endif
 }
 
 // Rows by Affine::kFixed. Of an image of three channels the pixels are put side by side first, so
@@ -123,12 +165,17 @@ inline void nearest_fixed(const Transfer& transfer, const Affine& affine, Room& 
     for (int64_t i = 0; i < area; ++i)
       pixels[i] = static_cast<uint32_t>(r[i] | g[i] << 8 | b[i] << 16);
   }
+  const auto shift_sheared = [&](int y, int first, int last, int64_t x, int64_t from) {
+    const bool within = from >= 0 && from < height;
+    const RowCopy copy(within ? transfer.shifted(first, last, x) : Interval{0, 0}, last - first);
+    for (int c = 0; c < image.channels; ++c) transfer.shift_row(copy, c, y, first, x, from);
+  };
   int32_t source[kBlock];
   uint32_t row[kBlock];
   for (int y = 0; y < height; ++y) {
     const int64_t u = f[2] + f[1] * y, v = f[5] + f[4] * y;
     each_row_block(width, [&](int first, int last) {
-      if (shears) return transfer.shifted_row(y, first, last, u >> 16, v >> 16);
+      if (shears) return shift_sheared(y, first, last, u >> 16, v >> 16);
       Interval inside{first, last};
       inside.clip(u, f[0], int64_t{width} << 16);
       inside.clip(v, f[3], int64_t{height} << 16);
@@ -145,7 +192,7 @@ inline void nearest_fixed(const Transfer& transfer, const Affine& affine, Room& 
         });
         return;
       }
-      for (int i = 0; i < count; ++i) row[i] = pixels[source[i]];
+      fetch_pixels(pixels, source, count, row);
       uint8_t* to[3] = {};
       transfer.row(y, first, last, inside,
                    [&](const uint8_t*, uint8_t* start, int c) { to[c] = start; });
@@ -158,16 +205,15 @@ inline void nearest_small(const Transfer& transfer, const Affine& affine) {
   const int width = transfer.image.width, height = transfer.image.height;
   if (affine.path == Affine::kSeparable) {
     const Matrix& m = affine.matrix;
+    int32_t whole[kSmallPlane];
+    separable(m.a, m.c, 0, width, width, whole);
     uint16_t column[kSmallPlane];
-    for (int x = 0; x < width; ++x) {
-      const double from = (m.c + m.a * 0.5) + m.a * x;
-      const int whole = static_cast<int>(from >= 0.0 && from < width ? from : -1.0);
-      column[x] = whole >= 0 ? static_cast<uint16_t>(whole) : kOutside;
-    }
+    for (int x = 0; x < width; ++x)
+      column[x] = whole[x] >= 0 ? static_cast<uint16_t>(whole[x]) : kOutside;
     permute_small(transfer, [&](int y, uint16_t* from) {
-      int row;
-      const bool inside = Affine::inside((m.f + m.e * 0.5) + m.e * y, height, row);
-      if (!inside) return std::fill(from, from + width, kOutside);
+      int32_t row;
+      separable(m.e, m.f, y, y + 1, height, &row);
+      if (row < 0) return std::fill(from, from + width, kOutside);
       const uint16_t start = static_cast<uint16_t>(row * width);  // kOutside keeps its top bit
       for (int x = 0; x < width; ++x) from[x] = static_cast<uint16_t>(column[x] + start);
     });
@@ -196,6 +242,8 @@ inline bool nearest_rows(const Image<uint8_t>& image, const Affine& affine, cons
     nearest_small(transfer, affine);
   else if (affine.path == Affine::kSeparable)
     nearest_separable(transfer, affine);
+  else if (moves_columns && only_columns_move(affine.fixed))
+    nearest_columns(transfer, affine.fixed);
   else
     nearest_fixed(transfer, affine, room);
   return true;
@@ -217,19 +265,13 @@ inline void rearrange_rows(const Image<uint8_t>& image, const Rearrangement& p, 
   const int width = image.width;
   const Transfer transfer(image, p.fill, out);
   if (is_small(image)) return rearrange_small(transfer, p);
+  const auto source = [&](int y) { return int64_t{p.e} * y + p.f; };
   each_row_block(width, [&](int first, int last) {
-    for (int y = 0; y < image.height; ++y) {
-      const int64_t x = p.c, from = int64_t{p.e} * y + p.f;
-      if (p.a == 1) {
-        transfer.shifted_row(y, first, last, x, from);
-        continue;
-      }
-      const int64_t start = from * width + x - first;
-      transfer.row(y, first, last, {first, last}, [&](const uint8_t* plane, uint8_t* to, int) {
-        const uint8_t* in = plane + start;
-        for (int i = 0; i < last - first; ++i) to[i] = in[-i];
-      });
-    }
+    if (p.a == 1) return transfer.shift(first, last, p.c, source);
+    for (int c = 0; c < image.channels; ++c)
+      for (int y = 0; y < image.height; ++y)
+        reverse_row(image.pixels + image.index(c, 0, 0) + source(y) * width + p.c - first,
+                    last - first, out + image.index(c, y, first));
   });
 }
 

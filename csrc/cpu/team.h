@@ -45,7 +45,10 @@ bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parame
         for (int v = 0; v < 256; ++v) table[v] = Op::exact_point(static_cast<uint8_t>(v), p, c);
         look_up(table, in, area, to);
       } else {
-        for (int64_t i = 0; i < area; ++i) to[i] = Op::exact_point(in[i], p, c);
+        each_block(image, [&](int64_t first, int count) {
+          for (int i = 0; i < count; i += 64) fetch_ahead(in + first + i, to + first + i);
+          for (int i = 0; i < count; ++i) to[first + i] = Op::exact_point(in[first + i], p, c);
+        });
       }
     }
   } else if constexpr (std::is_same_v<Op, Color>) {
