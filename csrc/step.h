@@ -10,13 +10,18 @@ PYAUG_LANE Image<T> image_of(const Batch<T>& batch, int64_t b) {
   return {batch.images + b * batch.pixels(), batch.channels, batch.height, batch.width};
 }
 
+// Which of `count` partners sample_pairing takes.
+PYAUG_LANE int64_t partner_row(const float* noise, int64_t count) {
+  const int64_t row = static_cast<int64_t>(static_cast<double>(noise[0]) * count);
+  return row >= 0 && row < count ? row : 0;
+}
+
 // The k-th step of image b.
 template <class T>
 PYAUG_LANE Step<T> step_of(const Batch<T>& batch, int64_t b, int k) {
   const int64_t bk = b * batch.steps + k;
   const float* four = batch.noise + bk * 4;
-  int64_t partner = static_cast<int64_t>(static_cast<double>(four[0]) * batch.partner_count);
-  if (!(partner >= 0 && partner < batch.partner_count)) partner = 0;
+  const int64_t partner = partner_row(four, batch.partner_count);
   return {batch.magnitude[bk], four, batch.partners + partner * batch.pixels(), batch.fill,
           batch.bilinear};
 }

@@ -1,7 +1,8 @@
 """The native libraries: loading, autograd, fakes, and the operation table.
 
 The one module that touches ``torch.ops.pyaug``. The entry points are documented where they are
-used: :mod:`pyaug.augment` (sample, apply) and :mod:`pyaug.ops` (mix).
+used: :mod:`pyaug.augment` (sample, apply), :mod:`pyaug.ops` (mix) and :mod:`pyaug.labels`
+(motions, partner_rows).
 """
 
 import os
@@ -23,7 +24,8 @@ class Operation:
     make sense, in ``unit``; ``identity`` is the magnitude that changes nothing; the gradients are
     "none", "exact" or "straight-through" (then 1 / ``span`` for every pixel); ``mirrored`` says
     that a random sign may take m to 2 identity - m; ``interpolates``, ``fills``, ``square`` and
-    ``noise`` (how many noise values it reads) say what else it needs.
+    ``noise`` (how many noise values it reads) say what else it needs; ``moves`` that pixels change
+    their places, and boxes, masks and points with them.
     """
 
     code: int
@@ -41,6 +43,7 @@ class Operation:
     fills: bool
     square: bool
     noise: int
+    moves: bool
 
     @property
     def has_magnitude(self) -> bool:
@@ -102,6 +105,8 @@ if cuda_missing and torch.version.cuda is not None:
 sample = torch.ops.pyaug.sample.default
 _apply = torch.ops.pyaug.apply.default
 _mix = torch.ops.pyaug.mix.default
+motions = _table.motions
+partner_rows = _table.partners
 
 
 def apply(images, *others):

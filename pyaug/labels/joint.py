@@ -1,0 +1,162 @@
+"""One call for images and all that belongs to them."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from pyaug.errors import InputError
+from pyaug.images import to_batch
+from pyaug.labels.pixels import masks
+from pyaug.labels.points import keypoints
+from pyaug.labels.rectangles import FORMATS, boxes
+from pyaug.policy import Program
+
+_NAME = "labels.together"
+_KINDS = ("BoundingBoxes", "Mask", "KeyPoints")
+
+
+def together(
+    augment: Any,
+    inputs: Any,
+    *,
+    index: Any = None,
+    epoch: int = 0,
+    mask_fill: float = 0,
+) -> Any:
+    """Augment an image, or a batch, together with its labels: one program for each image.
+
+    Args:
+        augment: a :class:`pyaug.Augment`.
+        inputs: a tuple, list or dict, nested as you like, of one image or batch and what belongs to
+            it, as transforms of torchvision's v2 take it:
+
+            - ``tv_tensors.Image``, PIL image: an image. Where there is none, the first plain tensor
+              or NumPy array is. Several images must have one size and get the same program.
+            - ``tv_tensors.BoundingBoxes``, ``Mask``, ``KeyPoints``: moved as :func:`boxes`,
+              :func:`masks` and :func:`keypoints` say. KeyPoints are pixels by number.
+            - anything else, class labels too: passed through.
+
+            With a batch of B images there are B of each kind of label, in the images' order, such
+            as in a list of B dicts (or a multiple, all of one image beside each other); a Mask or
+            KeyPoints may also be one, with B as its first axis.
+        index: int64 (B,), or for a single image a whole number: see :class:`pyaug.Augment`.
+        epoch: see there.
+        mask_fill: what comes into masks from outside.
+
+    Returns:
+        The same structure of the same types. Boxes of which nothing is left stay, as zeros, so that
+        they keep their place beside their classes; ``torchvision.transforms.v2.
+        SanitizeBoundingBoxes`` drops them with their classes and masks.
+
+    Raises:
+        InputError: no image, images of several sizes, a canvas size or mask that is not the
+            image's, a number of labels that does not fit, rotated boxes.
+    """
+    leaves, structure = tree_flatten(inputs)
+    images = _images_among(leaves)
+    batches = [to_batch(leaves[i], _NAME)[0] for i in images]
+    shapes = {(len(batch), *batch.shape[-2:]) for batch in batches}
+    if len(shapes) > 1:
+        raise InputError(f"{_NAME}: expected images of one size, got {_described(shapes)}")
+    count, *size = next(iter(shapes))
+    labels = [
+        (kind, found, _owners(kind, [leaves[i] for i in found], count))
+        for kind, found in _labels_among(leaves, tuple(size))
+    ]
+    program = augment.draw(batches[0], index=index, epoch=epoch)
+    for i in images:
+        leaves[i] = augment.apply(leaves[i], program)
+    for kind, found, owners in labels:
+        moved = _moved(kind, program, [leaves[i] for i in found], owners, mask_fill)
+        for i, leaf in zip(found, moved, strict=True):
+            leaves[i] = leaf
+    return tree_unflatten(leaves, structure)
+
+
+def _vision() -> Any:
+    """torchvision's tv_tensors, if anybody has imported them: else nobody can have made one."""
+    return sys.modules.get("torchvision.tv_tensors")
+
+
+def _images_among(leaves: list[Any]) -> list[int]:
+    """The places of the images: the explicit ones, or else the first tensor or array."""
+    vision = _vision()
+    explicit = (Image.Image, *((vision.Image, vision.Video) if vision else ()))
+    special = (vision.TVTensor,) if vision else ()
+    found = [i for i, leaf in enumerate(leaves) if isinstance(leaf, explicit)]
+    if not found:
+        plain = (isinstance(x, Tensor | np.ndarray) and not isinstance(x, special) for x in leaves)
+        found = [i for i, is_plain in enumerate(plain) if is_plain][:1]
+    if not found:
+        kinds = ", ".join(sorted({type(leaf).__name__ for leaf in leaves})) or "nothing"
+        raise InputError(f"{_NAME}: expected an image among the inputs, got {kinds}")
+    return found
+
+
+def _labels_among(leaves: list[Any], size: tuple[int, int]) -> Iterator[tuple[str, list[int]]]:
+    """The places of the labels that move, kind by kind."""
+    vision = _vision()
+    for kind in _KINDS if vision else ():
+        # Older ones have no KeyPoints.
+        found = [i for i, x in enumerate(leaves) if isinstance(x, getattr(vision, kind, ()))]
+        for i in found:
+            _check_label(kind, leaves[i], size)
+        formats = {_format(leaves[i]) for i in found} if kind == "BoundingBoxes" else ()
+        if len(formats) > 1:
+            said = ", ".join(sorted(formats))
+            raise InputError(f"{_NAME}: {kind}: expected one format for all, got {said}")
+        if found:
+            yield kind, found
+
+
+def _owners(kind: str, labels: list[Tensor], count: int) -> list[int] | None:
+    """Which of the images each label belongs to; None: one label with a row for every image."""
+    each, rest = divmod(len(labels), max(count, 1))
+    if count != 1 and len(labels) == 1 and kind != "BoundingBoxes" and len(labels[0]) == count:
+        return None
+    if rest or not each or not count:
+        raise InputError(f"{_NAME}: expected {kind} for each of {count} images, got {len(labels)}")
+    return [j // each for j in range(len(labels))]
+
+
+def _moved(
+    kind: str, program: Program, labels: list[Tensor], owners: list[int] | None, mask_fill: float
+) -> list[Tensor]:
+    """The labels of one kind after the program, of their own types."""
+    plain = [label.as_subclass(Tensor) for label in labels]
+    if owners is None:
+        parts = plain[0]
+    else:
+        parts, program = plain, program[torch.tensor(owners)]
+    if kind == "Mask":
+        moved = masks(program, parts, fill=mask_fill)
+    elif kind == "KeyPoints":
+        moved = keypoints(program, parts, labels[0].canvas_size, centre=0).points
+    else:
+        moved = boxes(program, parts, labels[0].canvas_size, format=_format(labels[0])).boxes
+    moved = [moved] if owners is None else moved
+    return [_vision().wrap(new, like=old) for new, old in zip(moved, labels, strict=True)]
+
+
+def _format(boxes: Tensor) -> str:
+    return boxes.format.value.lower()
+
+
+def _check_label(kind: str, label: Tensor, size: tuple[int, int]) -> None:
+    given = tuple(label.shape[-2:] if kind == "Mask" else label.canvas_size)
+    if given != size:
+        raise InputError(f"{_NAME}: {kind}: expected the images' size {size}, got {given}")
+    if kind == "BoundingBoxes" and _format(label) not in FORMATS:
+        raise InputError(
+            f"{_NAME}: {kind}: expected a format of {', '.join(FORMATS)}, got {_format(label)}"
+        )
+
+
+def _described(shapes: set[tuple[int, ...]]) -> str:
+    return ", ".join(f"{count} of {height} x {width}" for count, height, width in sorted(shapes))
