@@ -18,7 +18,8 @@ def halved(split):
     return data.Split(smaller, split.labels)
 
 
-def main():
+def search(epochs=20):
+    """The policies of the search's epochs, as one scheduled policy."""
     images = data.load("fashion-mnist-small")
     images = replace(images, train=halved(images.train), test=halved(images.test))
     train, val = data.stratified_splits(images.train, (1000, 1000))
@@ -28,9 +29,18 @@ def main():
         for candidate in spaces.ddas(magnitudes=(2,))
     ]
     config = ddas.Config(
-        stages=1, start_probability=0.75, operation_rate=0.02, model="conv-small", device="cpu"
+        stages=1,
+        start_probability=0.75,
+        epochs=epochs,
+        operation_rate=0.02,
+        model="conv-small",
+        device="cpu",
     )
-    found = ddas.search(replace(images, train=train), config, space=space, val=turned)
+    return ddas.search(replace(images, train=train), config, space=space, val=turned)
+
+
+def main():
+    found = search()
     (last,) = found.at(1.0).sub_policies
     print(f"images are augmented with probability {last.probability:.2f}, then by")
     for candidate in sorted(last.stages[0], key=lambda c: -c.weight):

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyaug import _native, policies
+from pyaug import _native, planes, policies
 from pyaug._native import OPERATIONS
 from pyaug.errors import InputError
-from pyaug.images import fill_values, is_bilinear, to_batch
+from pyaug.images import fill_values, to_batch
 from pyaug.policy import Policy, Program, Table
 
 _EPOCH_BITS = 40  # running number = epoch * 2^40 + index
+_STRUCTURES = (tuple, list, dict)
 _WORD = (1 << 64) - 1
 _TABLE = tuple(f"table_{field}" for field in Table._fields)
 
@@ -53,8 +54,17 @@ class Augment(nn.Module):
             own unit.
         seed: of all draws; by default drawn from torch's global generator.
 
-    Called with a tensor (..., C, H, W), C = 1 or 3, uint8 in [0, 255] or floating point in [0, 1],
-    on any device, or a PIL image of mode L or RGB; returns the same kind.
+    Called with images of one kind, it returns the same kind:
+
+    - a tensor (..., C, H, W) on any device: uint8 in [0, 255], uint16 in [0, 65535] or floating
+      point in [0, 1]; a ``tv_tensors.Image`` stays one;
+    - a NumPy array (H, W), (H, W, C) or (B, H, W, C) of these types: three axes are one image;
+    - a PIL image of mode L, RGB or I;16.
+
+    Any number of channels will do, but 1 or 3 where the policy holds ``color`` or ``contrast``;
+    :mod:`pyaug.planes` says what 16 bits mean. Called with several things, or with a tuple, list or
+    dict that holds images and what belongs to them, it changes all of that together and returns the
+    same structure: :func:`pyaug.labels.together`.
 
     With ``index`` (and ``epoch``) given, an image's draws depend on nothing but the seed, its index
     and the epoch: not on the batch split, workers or device. Without, the module counts the images
@@ -86,6 +96,7 @@ class Augment(nn.Module):
         self.fill = fill_values(fill, "Augment")
         self.seed = int(torch.randint(1 << 62, ())) if seed is None else int(seed)
         self._square = any(OPERATIONS[name].square for name in self.policy.operations)
+        self._mixing = sorted(self.policy.operations.intersection(planes.MIXES_CHANNELS))
         self._entries = [(f, p.table()) for f, p in self.policy.schedule or ((0.0, self.policy),)]
         self._progress = 0.0
         self._entry = 0
@@ -109,31 +120,51 @@ class Augment(nn.Module):
         entry = [i for i, (start, _) in enumerate(self._entries) if start <= fraction][-1]
         if entry != self._entry:
             self._entry = entry
-            table = _padded(self._entries[entry][1], self._entries)
-            for field, tensor in table._asdict().items():
-                getattr(self, f"table_{field}").copy_(tensor)
+            self._take(_padded(self._entries[entry][1], self._entries))
+
+    def _take(self, table: Table) -> None:
+        """Draw by another table of the same shape; in place, for graphs that hold the old one."""
+        for field, tensor in table._asdict().items():
+            getattr(self, f"table_{field}").copy_(tensor)
 
     def forward(
-        self, images: Any, *, index: Tensor | None = None, epoch: int = 0, partners: Any = None
+        self,
+        images: Any,
+        *others: Any,
+        index: Tensor | int | None = None,
+        epoch: int = 0,
+        partners: Any = None,
     ) -> Any:
         """Draw a program for the images and apply it.
 
         Args:
-            images: see the class.
-            index: int64 (B,): each image's number in its data set.
+            images, others: see the class.
+            index: int64 (B,): each image's number in its data set; a plain number for one image.
             epoch: from 0; with ``index``, the same image draws anew in every epoch.
             partners: (P, C, H, W), what sample_pairing draws from; by default the images.
         """
+        if others or isinstance(images, _STRUCTURES):
+            from pyaug import labels
+
+            inputs = (images, *others) if others else images
+            return labels.together(self, inputs, index=index, epoch=epoch)
         batch, restore = to_batch(images, "Augment")
-        self._move_to(batch.device)
-        program = self.sample(batch.shape[0], index=index, epoch=epoch)
+        program = self.draw(batch, index=index, epoch=epoch)
         return restore(self._run(batch, program, partners))
+
+    def draw(self, batch: Tensor, *, index: Tensor | int | None = None, epoch: int = 0) -> Program:
+        """Draw a program for these images, (B, C, H, W), as a call does; ``apply`` applies it."""
+        count, channels, _, _ = batch.shape  # takes nearly as long at each mention
+        if channels not in (1, 3):
+            planes.refuse_mixing(self._mixing, channels, "Augment")
+        self._move_to(batch.device)
+        return self.sample(count, index=index, epoch=epoch)
 
     def sample(
         self,
         count: int,
         *,
-        index: Tensor | None = None,
+        index: Tensor | int | None = None,
         epoch: int = 0,
         force: Tensor | None = None,
     ) -> Program:
@@ -164,6 +195,9 @@ class Augment(nn.Module):
     def apply(self, images: Any, program: Program, *, partners: Any = None) -> Any:
         """Apply a program: the same program gives the same pixels, on every device."""
         batch, restore = to_batch(images, "Augment.apply")
+        if batch.shape[1] not in (1, 3):
+            named = planes.operations_of(program.operation)
+            planes.refuse_mixing(named, batch.shape[1], "Augment.apply")
         if len(program) != batch.shape[0]:
             raise InputError(
                 f"Augment.apply: expected a program for {batch.shape[0]} images, got {len(program)}"
@@ -176,22 +210,21 @@ class Augment(nn.Module):
                 f"Augment: the policy turns images by 90 degrees and expects square ones, got "
                 f"{batch.shape[-2]} x {batch.shape[-1]}"
             )
-        if len(self.fill) not in (1, batch.shape[1]):
-            raise InputError(
-                f"Augment: fill: expected 1 or {batch.shape[1]} values, got {len(self.fill)}"
-            )
         others = batch if partners is None else to_batch(partners, "Augment: partners")[0].detach()
-        return _native.apply(
+        return planes.apply(
             batch,
             others,
             program.operation,
             program.magnitude,
             program.noise,
-            self.fill,
-            is_bilinear(self.interpolation, batch, "Augment"),
+            fill=self.fill,
+            interpolation=self.interpolation,
+            name="Augment",
         )
 
-    def _running_numbers(self, index: Tensor, epoch: int, count: int) -> Tensor:
+    def _running_numbers(self, index: Tensor | int, epoch: int, count: int) -> Tensor:
+        if count == 1 and isinstance(index, int):
+            index = torch.tensor([index])
         given = isinstance(index, Tensor)
         if not given or tuple(index.shape) != (count,) or index.dtype != torch.int64:
             raise InputError(
@@ -235,6 +268,19 @@ class Augment(nn.Module):
         """The policy's name and the options."""
         name = self.policy.name or "unnamed policy"
         return f"{name!r}, interpolation={self.interpolation}, fill={self.fill}, seed={self.seed}"
+
+    def __rich__(self) -> Any:
+        """What ``rich.print`` shows: the options and the policy."""
+        from rich.console import Group
+        from rich.text import Text
+
+        return Group(Text(f"Augment({self.extra_repr()})"), self.policy)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the options, draws on bundled images, the policy."""
+        from pyaug import grids
+
+        return grids.augment_html(self)
 
 
 def _described(value: Any) -> str:

@@ -1,6 +1,7 @@
 """What counts as images: the kinds that are taken, and their common form (B, C, H, W)."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,48 +12,79 @@ from torch import Tensor
 
 from pyaug.errors import InputError
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_WHOLE = (torch.uint8, torch.uint16)
+_TYPES = (*_WHOLE, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_ARRAYS = tuple(map(np.dtype, ("uint8", "uint16", "float16", "float32", "float64")))
+_MODES = ("L", "RGB", "I;16")
+_NARROW = 4  # a tensor of more channels than this, and no wider, is meant as (H, W, C)
+
+Restore = Callable[[Tensor], Any]
 
 
-def to_batch(images: Any, name: str) -> tuple[Tensor, Callable[[Tensor], Any]]:
+def to_batch(images: Any, name: str) -> tuple[Tensor, Restore]:
     """Bring images to (B, C, H, W) and return the way back to their own kind.
 
-    Taken: a tensor (..., C, H, W) of uint8 or floats with C = 1 or 3 and at least one pixel, or a
-    PIL image of mode L or RGB. ``name`` says in errors who was given them.
+    Taken, with at least one channel and one pixel:
+
+    - a tensor (..., C, H, W), uint8 in [0, 255], uint16 in [0, 65535] or floating point in [0, 1];
+      a ``tv_tensors.Image`` stays one;
+    - a NumPy array (H, W), (H, W, C) or (B, H, W, C) of these types, so that three axes are always
+      one image;
+    - a PIL image of mode L, RGB or I;16.
+
+    ``name`` says in errors who was given them.
     """
-    if isinstance(images, Image.Image):
-        if images.mode not in ("L", "RGB"):
-            raise InputError(
-                f"{name}: expected a PIL image of mode L or RGB, got {images.mode}; "
-                "image.convert('RGB') makes one"
-            )
-        return _from_pil(images), _to_pil
-    if not isinstance(images, Tensor):
-        raise InputError(f"{name}: expected a tensor or a PIL image, got {type(images).__name__}")
-    if images.dtype != torch.uint8 and images.dtype not in _FLOATS:
+    if type(images) is not Tensor:
+        if isinstance(images, Image.Image):
+            return _from_pil(images, name)
+        if isinstance(images, np.ndarray):
+            return _from_array(images, name)
+        if not isinstance(images, Tensor):
+            kind = type(images).__name__
+            raise InputError(f"{name}: expected a tensor, an array or a PIL image, got {kind}")
+        vision = sys.modules.get("torchvision.tv_tensors")  # imported by whoever made one
+        if vision and isinstance(images, vision.TVTensor):
+            return _from_tv_tensor(images, name, vision.Image)
+    if images.dtype not in _TYPES:
         raise InputError(
-            f"{name}: expected uint8, float16, bfloat16, float32 or float64 images, "
+            f"{name}: expected uint8, uint16, float16, bfloat16, float32 or float64 images, "
             f"got {str(images.dtype).removeprefix('torch.')}"
         )
     shape = images.shape
-    if images.dim() < 3 or shape[-3] not in (1, 3) or shape[-2] < 1 or shape[-1] < 1:
+    if len(shape) < 3 or shape[-3] < 1 or shape[-2] < 1 or shape[-1] < 1:
         raise InputError(
-            f"{name}: expected images (..., C, H, W) with C = 1 or 3 and at least one pixel, "
+            f"{name}: expected images (..., C, H, W) with at least one channel and one pixel, "
             f"got {tuple(shape)}"
         )
-    if images.dim() == 4:
+    if shape[-3] > _NARROW >= shape[-1]:
+        raise InputError(
+            f"{name}: expected images (..., C, H, W), got {tuple(shape)}, which looks like "
+            "(..., H, W, C); images.movedim(-1, -3) brings them there"
+        )
+    if len(shape) == 4:
         return images, lambda out: out
-    if images.dim() == 3:  # reshape takes 1 µs more, there and back
+    if len(shape) == 3:  # reshape takes 1 µs more, there and back
         return images[None], lambda out: out[0]
     return images.reshape(-1, *shape[-3:]), lambda out: out.reshape(shape)
 
 
-# Pillow copies one channel at a time far faster than NumPy and torch take interleaved ones apart.
-def _from_pil(image: Image.Image) -> Tensor:
+def _from_pil(image: Image.Image, name: str) -> tuple[Tensor, Restore]:
+    if image.mode not in _MODES:
+        raise InputError(
+            f"{name}: expected a PIL image of mode {', '.join(_MODES[:-1])} or {_MODES[-1]}, got "
+            f"{image.mode}; image.convert('RGB') makes one"
+        )
+    if 0 in image.size:
+        raise InputError(f"{name}: expected at least one pixel, got {image.size}")
+    if image.mode == "I;16":
+        batch = torch.from_numpy(np.array(image))[None, None]
+        return batch, lambda out: Image.fromarray(out[0, 0].numpy())
+    # Pillow copies one channel at a time far faster than NumPy and torch take interleaved ones
+    # apart.
     bands = image.getbands()
     pixels = bytearray().join(image.tobytes("raw", band) for band in bands)
     shape = (1, len(bands), image.height, image.width)
-    return torch.from_numpy(np.frombuffer(pixels, np.uint8).reshape(shape))
+    return torch.from_numpy(np.frombuffer(pixels, np.uint8).reshape(shape)), _to_pil
 
 
 def _to_pil(batch: Tensor) -> Image.Image:
@@ -62,20 +94,43 @@ def _to_pil(batch: Tensor) -> Image.Image:
     return Image.merge("L" if channels == 1 else "RGB", bands)
 
 
+def _from_array(array: np.ndarray, name: str) -> tuple[Tensor, Restore]:
+    if array.dtype not in _ARRAYS:
+        names = ", ".join(map(str, _ARRAYS))
+        raise InputError(f"{name}: expected an array of {names}, got {array.dtype}")
+    if array.ndim not in (2, 3, 4) or 0 in array.shape[-3:]:
+        raise InputError(
+            f"{name}: expected an array (H, W), (H, W, C) or (B, H, W, C) with at least one "
+            f"channel and one pixel, got {array.shape}"
+        )
+    shape = array.shape
+    # torch takes neither negative strides nor, without a warning, what may not be written.
+    plain = array.flags.writeable and min(array.strides) >= 0
+    tensor = torch.from_numpy(array if plain else array.copy())
+    tensor = tensor.reshape((1,) * (array.ndim < 4) + shape + (1,) * (array.ndim == 2))
+    return tensor.movedim(-1, 1), lambda out: out.movedim(1, -1).contiguous().reshape(shape).numpy()
+
+
+def _from_tv_tensor(images: Tensor, name: str, kind: type) -> tuple[Tensor, Restore]:
+    if not isinstance(images, kind):
+        given = type(images).__name__
+        raise InputError(f"{name}: expected a tv_tensors.Image, got a tv_tensors.{given}")
+    batch, restore = to_batch(images.as_subclass(Tensor), name)
+    return batch, lambda out: restore(out).as_subclass(kind)
+
+
 def fill_values(fill: float | Sequence[float], name: str) -> list[float]:
     """One fill for all channels, or one for each, in the images' own unit, as a list."""
     values = list(fill) if isinstance(fill, Iterable) else [fill]
-    if len(values) not in (1, 3) or not all(
-        isinstance(v, int | float) and math.isfinite(v) for v in values
-    ):
+    if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
         raise InputError(f"{name}: fill: expected a number or one for each channel, got {fill!r}")
     return [float(v) for v in values]
 
 
 def is_bilinear(interpolation: str | None, images: Tensor, name: str) -> bool:
-    """Nearest by default on uint8, bilinear on floats."""
+    """Nearest by default on whole numbers, bilinear on floats."""
     if interpolation is None:
-        return images.dtype != torch.uint8
+        return images.dtype not in _WHOLE
     if interpolation not in ("nearest", "bilinear"):
         raise InputError(
             f"{name}: interpolation: expected 'nearest' or 'bilinear', got {interpolation!r}"

@@ -2,12 +2,15 @@
 
 Every operation is ``op(images, [magnitude,] *, ...)``:
 
-- ``images``: a tensor (..., C, H, W), C = 1 or 3, uint8 in [0, 255] (then equal to Pillow to the
-  last bit) or floating point in [0, 1] (then with gradients), on any device; or a PIL image of
-  mode L or RGB. The result is of the same kind, shape and type.
+- ``images``: a tensor (..., C, H, W), uint8 in [0, 255] (then equal to Pillow to the last bit),
+  uint16 in [0, 65535] or floating point in [0, 1] (then with gradients), on any device; a NumPy
+  array (H, W), (H, W, C) or (B, H, W, C) of these types; a PIL image of mode L, RGB or I;16; or a
+  ``tv_tensors.Image``. The result is of the same kind, shape and type. ``color`` and ``contrast``
+  take 1 or 3 channels, the others any number; :mod:`pyaug.planes` says what 16 bits mean.
 - ``magnitude``: a float for all images, or a tensor of one for each; in the unit that the
   function's own documentation names. Operations without one do not accept it.
-- ``interpolation``: "nearest" or "bilinear"; by default nearest on uint8 and bilinear on floats.
+- ``interpolation``: "nearest" or "bilinear"; by default nearest on whole numbers and bilinear on
+  floats.
 - ``fill``: what comes in from outside the image: a number, or one for each channel, in the images'
   own unit.
 - ``noise``: (B, 4) in [0, 1), fixes what is random: cutout's centre, crop's offset, the partner.
@@ -25,7 +28,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyaug import _native
+from pyaug import _native, planes
 from pyaug._native import OPERATIONS, Operation
 from pyaug.errors import InputError
 from pyaug.images import fill_values, is_bilinear, to_batch
@@ -109,8 +112,9 @@ def _run(
 ):
     name = operation.name
     batch, restore = to_batch(images, name)
-    count, _, height, width = batch.shape
+    count, channels, height, width = batch.shape
     device = batch.device
+    planes.refuse_mixing((name,), channels, name)
     if operation.square and height != width:
         raise InputError(f"{name}: expected square images, got {height} x {width}")
     if operation.has_magnitude:
@@ -121,14 +125,15 @@ def _run(
         noise = _noise(noise, generator, name, batch)
     else:
         noise = torch.zeros((count, 1, 4), device=device)
-    out = _native.apply(
+    out = planes.apply(
         batch,
         batch,
         torch.full((count, 1), operation.code, dtype=torch.int32, device=device),
         magnitudes,
         noise,
-        fill_values(fill, name),
-        is_bilinear(interpolation, batch, name),
+        fill=fill_values(fill, name),
+        interpolation=interpolation,
+        name=name,
     )
     return restore(out)
 

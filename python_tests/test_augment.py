@@ -225,6 +225,27 @@ def test_it_is_the_oracle_on_what_it_drew(device):
     assert np.array_equal(augment.apply(images, program).cpu().numpy(), expected)
 
 
+def test_what_belongs_to_images_comes_with_them(device):
+    """Beside them or in a structure; the images are the same as alone, with an index or without."""
+    images, labels = pictures(6, device=device), torch.arange(6)
+    options = {"index": torch.arange(6), "epoch": 2}
+    for given in ({}, options):
+        expected = augmenter(device)(images, **given)
+        out, same = augmenter(device)(images, labels, **given)
+        assert torch.equal(out, expected) and same is labels
+        nested = augmenter(device)({"x": [images, "six"], "y": (labels,)}, **given)
+        assert torch.equal(nested["x"][0], expected)
+        assert nested["x"][1] == "six" and nested["y"] == (labels,)
+
+
+def test_one_image_takes_a_plain_number_as_index(device):
+    images = pictures(6, device=device)
+    expected = augmenter(device)(images, index=torch.arange(6) + 40, epoch=1, partners=images)
+    for i in range(6):
+        alone = augmenter(device)(images[i], index=40 + i, epoch=1, partners=images)
+        assert torch.equal(alone, expected[i])
+
+
 # --- Replay --------------------------------------------------------------------------------------
 
 
@@ -326,6 +347,7 @@ class Augmented(Dataset):
         return i, self.augment(self.images[i], **options), self.augment.sample(1).noise[0]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a single core
 def test_spawned_workers(monkeypatch):
     """The module is pickled; with an index it draws as here, without one each for itself."""
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
@@ -344,26 +366,28 @@ def test_spawned_workers(monkeypatch):
     ("call", "says"),
     [
         (lambda a, x: Augment(MIXED, interpolation="cubic"), "interpolation|got 'cubic'"),
-        (lambda a, x: Augment(MIXED, fill=[1, 2]), "fill|got [1, 2]"),
+        (lambda a, x: Augment(MIXED, fill=[]), "fill|got []"),
+        (lambda a, x: Augment(MIXED, fill=[1, 2])(x), "fill|got 2"),
         (lambda a, x: Augment(MIXED, fill="red"), "fill|got 'red'"),
         (lambda a, x: Augment(MIXED, fill=None), "fill|got None"),
         (lambda a, x: Augment(MIXED, fill=[0, 0, 0])(x[:, :1]), "fill|got 3"),
-        (lambda a, x: a(x.int()), "uint8, float16|got int32"),
+        (lambda a, x: a(x.int()), "uint8, uint16, float16|got int32"),
         (lambda a, x: a(x[0, 0]), "(..., C, H, W)|got (8, 8)"),
-        (lambda a, x: a(x[:, :2]), "C = 1 or 3|got (2, 2, 8, 8)"),
-        (lambda a, x: a(x[:, :, :0]), "at least one pixel|got (2, 3, 0, 8)"),
-        (lambda a, x: a("cat.jpg"), "a tensor or a PIL image|got str"),
-        (lambda a, x: a(np.zeros((3, 8, 8))), "a tensor or a PIL image|got ndarray"),
-        (lambda a, x: a([x[0], x[1]]), "a tensor or a PIL image|got list"),
-        (lambda a, x: a(Image.new("RGBA", (8, 8))), "mode L or RGB|got RGBA"),
+        (lambda a, x: a(x[:, :0]), "at least one channel|got (2, 0, 8, 8)"),
+        (lambda a, x: a(x.movedim(1, -1)), "looks like (..., H, W, C)|got (2, 8, 8, 3)"),
+        (lambda a, x: a(x[:, :, :0]), "one pixel|got (2, 3, 0, 8)"),
+        (lambda a, x: a("cat.jpg"), "a tensor, an array or a PIL image|got str"),
+        (lambda a, x: a(Image.new("RGBA", (8, 8))), "mode L, RGB or I;16|got RGBA"),
         (lambda a, x: a(x, index=torch.arange(3)), "index|int64 tensor (2,)|got int64 (3,)"),
         (lambda a, x: a(x, index=torch.zeros(2)), "index|int64 tensor (2,)|got float32 (2,)"),
+        (lambda a, x: a(x, index=3), "index|int64 tensor (2,)|got int"),
+        (lambda a, x: a(("cat", 3)), "expected an image among the inputs|got int, str"),
         (lambda a, x: a(x, index=[0, 1]), "index|int64 tensor (2,)|got"),
         (lambda a, x: a(x, partners=x[:, :1]), "partners|(2, 3, 8, 8)|got (2, 1, 8, 8)"),
         (lambda a, x: a(x, partners=x[..., :4]), "partners|(2, 3, 8, 8)|got (2, 3, 8, 4)"),
         (lambda a, x: a(x, partners=x.double()), "partners|float32|got float64"),
         (lambda a, x: a(x, partners=x[:0]), "partners|at least one"),
-        (lambda a, x: a(x, partners="x"), "partners|a tensor or a PIL image|got str"),
+        (lambda a, x: a(x, partners="x"), "partners|a tensor, an array or a PIL|got str"),
         (lambda a, x: a.sample(-1), "count|got -1"),
         (lambda a, x: a.sample(2, force=torch.zeros(2, 2)), "force|(2, 3)|got float32 (2, 2)"),
         (lambda a, x: a.sample(2, force=[[0, 0, 0]] * 2), "force|(2, 3)|got"),
@@ -391,7 +415,6 @@ TURN = policy((Candidate("rotate_90"),))
     [
         lambda: Augment(MIXED, fil=0),
         lambda: Augment(MIXED, "nearest"),
-        lambda: Augment(MIXED)(torch.rand(1, 3, 4, 4), torch.arange(1)),
         lambda: Augment(MIXED).sample(1, None),
     ],
 )

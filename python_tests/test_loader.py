@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from images_on_disk import put_folder, split_of
+from PIL import Image
 from scipy.stats import chisquare
+from torch.utils.data import DataLoader, Dataset
 
-from pyaug import data
+from pyaug import Augment, Candidate, Policy, SubPolicy, data, policies, transforms
 from pyaug.data import Loader
 from pyaug.errors import InputError
 
@@ -119,3 +121,126 @@ def test_sizes_of_batches():
     for size, drop_last in ((0, False), (21, True)):
         with pytest.raises(InputError, match="batch_size: expected"):
             Loader(split, size, shuffle=True, drop_last=drop_last)
+
+
+# --- A plain torch DataLoader --------------------------------------------------------------------
+
+on_one_core = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
+
+class Numbered(Dataset):
+    """Images that tell their number, and that as their label; as PIL images if asked for."""
+
+    def __init__(self, count, *, pil=False):
+        self.count, self.pil = count, pil
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, i):
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        image = Image.fromarray(pixels) if self.pil else torch.from_numpy(pixels).movedim(2, 0)
+        return image, i
+
+
+def passes(collate, *, epochs=2, workers=0, batch_size=4, **options):
+    """{image's number: its pixels} for each epoch, in a shuffled order."""
+    generator = torch.Generator().manual_seed(workers)
+    loader = DataLoader(data.Indexed(Numbered(10)), batch_size, shuffle=True, collate_fn=collate,
+                        num_workers=workers, generator=generator, **options)  # fmt: skip
+    found = []
+    for epoch in range(epochs):
+        collate.set_epoch(epoch)
+        batches = list(loader)
+        labels = torch.cat([labels for _, labels in batches])
+        images = torch.cat([images for images, _ in batches])
+        assert sorted(labels.tolist()) == list(range(10))
+        found.append(images[labels.argsort()])
+    return torch.stack(found)
+
+
+def collate(**options):
+    return data.Collate(Augment("trivialaugment-wide", seed=0), **options)
+
+
+@forks
+@on_one_core
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workers": 0, "batch_size": 3},
+        {"workers": 1},
+        {"workers": 2, "batch_size": 1},
+        {"workers": 2, "persistent_workers": True},
+        {"workers": 2, "persistent_workers": True, "multiprocessing_context": "spawn"},
+    ],
+)
+def test_draws_do_not_depend_on_workers(options, monkeypatch):
+    """Nor on batches, their order, how workers start, or whether they live on."""
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    images = torch.stack([Numbered(10)[i][0] for i in range(10)])
+    augment, index = Augment("trivialaugment-wide", seed=0), torch.arange(10)
+    expected = torch.stack([augment(images, index=index, epoch=epoch) for epoch in range(2)])
+    assert not torch.equal(*expected)
+    assert torch.equal(passes(collate(), **options), expected)
+
+
+@pytest.mark.parametrize("make", [transforms.RandAugment, transforms.AugMix])
+def test_drop_ins_collate(make):
+    first, second = (passes(data.Collate(make(seed=0)), batch_size=size) for size in (3, 5))
+    assert torch.equal(first, second)
+
+
+def test_items_of_every_kind():
+    """PIL images become tensors; what else there is is put together; or images alone."""
+    plain = data.Collate(Augment("identity"))
+    indexed = data.Indexed(Numbered(5, pil=True))
+    images, labels = plain([indexed[i] for i in (4, 0)])
+    assert torch.equal(images, torch.stack([Numbered(5)[i][0] for i in (4, 0)]))
+    assert labels.tolist() == [4, 0]
+    alone = data.Indexed([image for image, _ in map(Numbered(3).__getitem__, range(3))])
+    assert plain([alone[0], alone[2]]).shape == (2, 3, 8, 8)
+    kept = data.Collate(Augment("identity"), collate=list)
+    assert kept([indexed[1], indexed[2]])[1] == [1, 2]
+    three = data.Indexed([(Numbered(1)[0][0], "cat", {"x": 1})])
+    _, names, rest = plain([three[0]])
+    assert names == ["cat"] and rest["x"].tolist() == [1]
+
+
+def test_a_schedule_follows_the_epochs():
+    bright = [
+        Policy((SubPolicy(((Candidate("brightness", factor),),)),)) for factor in (0.0, 1.0)
+    ]  # black, then as it is
+    schedule = Policy(schedule=((0.0, bright[0]), (0.5, bright[1])))
+    batch = [data.Indexed(Numbered(2))[i] for i in range(2)]
+    scheduled = data.Collate(Augment(schedule), epochs=4)
+    for epoch, black in enumerate((True, True, False, False)):
+        scheduled.set_epoch(epoch)
+        assert bool((scheduled(batch)[0] == 0).all()) == black
+
+
+@pytest.mark.parametrize(
+    ("attempt", "says"),
+    [
+        (lambda c: data.Indexed(iter([1])), "Indexed: expected a map-style Dataset|list_iterator"),
+        (lambda c: c([Numbered(1)[0][0]]), "Collate: expected items (image, ..., index)"),
+        (lambda c: c([(torch.zeros(3, 2, 2), "cat")]), "Collate: expected items (image, ..., "),
+        (
+            lambda c: c([(torch.zeros(3, 2, 2), 0), (torch.zeros(3, 2, 4), 1)]),
+            "Collate: expected images of one size, (C, H, W), got (3, 2, 2), (3, 2, 4)",
+        ),
+        (lambda c: c([("cat.jpg", 0)]), "Collate: expected a tensor, an array or a PIL|got str"),
+        (lambda c: c.set_epoch(-1), "Collate: epoch: expected one from 0 on, got -1"),
+        (lambda c: collate(epochs=3).set_epoch(3), "epoch: expected one from 0 to 2, got 3"),
+        (lambda c: collate(epochs=0), "Collate: epochs: expected at least 1, got 0"),
+        (
+            lambda c: data.Collate(Augment(Policy(schedule=((0, policies.identity()),)))),
+            "Collate: epochs: expected their number, as the policy has a schedule",
+        ),
+    ],
+)
+def test_what_cannot_be_collated(attempt, says):
+    with pytest.raises(InputError) as caught:
+        attempt(collate())
+    message = str(caught.value)
+    assert "\n" not in message and all(part in message for part in says.split("|")), message

@@ -1,0 +1,111 @@
+"""Images that the kernels do not take as they are: any number of channels, and 16 bits.
+
+Most operations treat every channel alike and apart from the others. Images of C channels, C
+neither 1 nor 3, are therefore taken apart, three channels at a time and what remains one by one
+(all one by one takes up to half as long again), and every part gets the same program. ``color`` and
+``contrast`` ask for the luma of RGB, which such images do not have; they are refused.
+
+16-bit images follow the contract of floats, on values divided by 65,535, and are rounded back:
+nearest geometry keeps every value to the bit; magnitudes mean what they mean on any other type
+(solarize's threshold runs from 0 to 256). ``posterize`` and ``equalize`` work on 256 levels, as on
+floats, so that what they give has at most 256 different values, whatever they are given.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from pyaug import _native
+from pyaug._native import NAMES
+from pyaug.errors import InputError
+from pyaug.images import is_bilinear
+
+MIXES_CHANNELS = ("color", "contrast")
+"""The operations that ask for an image's luma; those of 1 or 3 channels have one."""
+
+_DEEP = torch.uint16
+_WHITE = 65535
+
+
+def refuse_mixing(operations: Iterable[str], channels: int, name: str) -> None:
+    """InputError if one of the operations has no meaning for this many channels."""
+    if channels in (1, 3):
+        return
+    for operation in operations:
+        if operation in MIXES_CHANNELS:
+            raise InputError(
+                f"{name}: {operation}: expected images of 1 or 3 channels, as it asks for their "
+                f"luma, got {channels}"
+            )
+
+
+def operations_of(codes: Tensor) -> list[str]:
+    """The names of the operations in a program."""
+    return [NAMES[code] for code in codes.unique().tolist()]
+
+
+def apply(
+    images: Tensor,
+    partners: Tensor,
+    operation: Tensor,
+    magnitude: Tensor,
+    noise: Tensor,
+    *,
+    fill: list[float],
+    interpolation: str | None,
+    name: str,
+) -> Tensor:
+    """The kernel's ``apply`` on images (B, C, H, W) of any C and of 16 bits, too.
+
+    Args:
+        images, partners: (B, C, H, W) and (P, C, H, W), of one type.
+        operation, magnitude, noise: a program's, on the images' device.
+        fill: one value or C, in the images' own unit.
+        interpolation: "nearest" or "bilinear"; None: nearest on whole numbers, else bilinear.
+        name: says in errors who was given them.
+
+    Raises:
+        InputError: a fill of another number of values.
+    """
+    channels = images.shape[1]
+    if len(fill) not in (1, channels):
+        raise InputError(f"{name}: fill: expected 1 or {channels} values, got {len(fill)}")
+    bilinear = is_bilinear(interpolation, images, name)
+    if channels in (1, 3) and images.dtype is not _DEEP:
+        return _native.apply(images, partners, operation, magnitude, noise, fill, bilinear)
+    if partners.dtype != images.dtype or partners.shape[1:] != images.shape[1:]:
+        raise InputError(
+            f"{name}: partners: expected {_described(images)}, got {_described(partners)}"
+        )
+    program = (operation, magnitude, noise)
+    if images.dtype is not _DEEP:
+        return _by_planes(images, partners, program, fill, bilinear)
+    # float32 holds v / 65535 closely enough for every v to come back.
+    images, partners = images.float() / _WHITE, partners.float() / _WHITE
+    fill = [value / _WHITE for value in fill]
+    return (_by_planes(images, partners, program, fill, bilinear) * _WHITE).round().to(_DEEP)
+
+
+def _by_planes(
+    images: Tensor,
+    partners: Tensor,
+    program: tuple[Tensor, Tensor, Tensor],
+    fill: list[float],
+    bilinear: bool,
+) -> Tensor:
+    channels = images.shape[1]
+    if channels in (1, 3):
+        return _native.apply(images, partners, *program, fill, bilinear)
+    fills = fill * channels if len(fill) == 1 else fill
+    threes = channels - channels % 3
+    parts = [slice(c, c + 3) for c in range(0, threes, 3)]
+    parts += [slice(c, c + 1) for c in range(threes, channels)]
+    return torch.cat(
+        [_native.apply(images[:, p], partners[:, p], *program, fills[p], bilinear) for p in parts],
+        dim=1,
+    )
+
+
+def _described(images: Tensor) -> str:
+    return f"{str(images.dtype).removeprefix('torch.')} images of {tuple(images.shape[1:])}"
