@@ -315,6 +315,26 @@ class Policy:
             torch.tensor(levels, dtype=torch.float64),
         )
 
+    # --- To look at: display.py ------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        """A table for people; ``repr`` says everything."""
+        from pyaug import display
+
+        return display.text(self)
+
+    def __rich__(self) -> Any:
+        """What ``rich.print`` shows."""
+        from pyaug import display
+
+        return display.renderable(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from pyaug import display
+
+        return display.html(self)
+
     # --- On disk: policy_json.py -----------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:

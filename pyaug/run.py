@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pyaug._native import info
 from pyaug.errors import InputError
 from pyaug.files import PARTIAL, write_whole
 from pyaug.progress import progress
@@ -117,7 +118,8 @@ class Run:
         if content:
             _check_same(config, facts, may_differ)
         else:
-            text = json.dumps({**facts, **_circumstances()}, indent=2) + "\n"
+            circumstances = _circumstances(facts["config"].get("device"))
+            text = json.dumps({**facts, **circumstances}, indent=2) + "\n"
             write_whole(config, text)
         whole = self._load()
         self._log = (self.path / _LOG).open("ab")
@@ -218,14 +220,26 @@ def _check_same(path: Path, facts: dict[str, Any], may_differ: Sequence[str]) ->
                 raise InputError(f"{path.parent}: to resume, {change}")
 
 
-def _circumstances() -> dict[str, Any]:
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    versions["numpy"] = np.__version__
-    try:
-        versions["pyaug"] = metadata.version("pyaug")
-    except metadata.PackageNotFoundError:
-        versions["pyaug"] = "not installed"
-    return {"versions": versions, "command": shlex.join(sys.orig_argv)}
+def _circumstances(device: str | None) -> dict[str, Any]:
+    """What repeating the run takes beside its options: versions, device, command, processes."""
+    versions = {"pyaug": info()["pyaug"], "python": platform.python_version()}
+    versions["torch"] = torch.__version__
+    for library in ("numpy", "torchvision", "optuna"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[library] = metadata.version(library)
+    return {
+        "versions": versions,
+        "device": _device_name(device) if device else "",
+        "command": shlex.join(sys.orig_argv),
+        "processes": processes()[1],
+    }
+
+
+def _device_name(device: str) -> str:
+    picked = pick_device(device)
+    if picked.type == "cuda":
+        return torch.cuda.get_device_name(picked)
+    return f"CPU, {info()['CPU kernels']}"
 
 
 def _finite(value: Any) -> Any:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -17,10 +18,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from test_report import Page
+from html_page import Page, check_accessible, check_alone, commands
 from tiny_training import tiny
 
-from pyaug import cli, commands, compare, policies, spaces, train
+from pyaug import cli, compare, policies, spaces, train
+from pyaug.commands import compare as command
+from pyaug.commands.parsing import parse
 from pyaug.compare import Column, Config, known
 from pyaug.data import stratified_subset
 from pyaug.errors import InputError
@@ -200,7 +203,8 @@ def test_markdown_and_page_say_the_same(done, table):
             error = f"{column['difference_standard_error']:.2f}"
             cells.append(f"{column['difference']:+.2f} ± {error}".replace("-", "−"))
         assert row.startswith(f"| {column['name']} | {' | '.join(cells)} |")
-        for cell in (column["name"], *cells):
+        assert f'<th scope="row">{column["name"]}</th>' in text
+        for cell in cells:
             assert f">{cell}</td>" in text
         for seed, error in column["errors"].items():
             link = f"train-{column['name']}-{seed}/"
@@ -215,15 +219,40 @@ def test_markdown_and_page_say_the_same(done, table):
 
 def test_the_page_needs_no_network_and_suits_phones_and_the_dark(done):
     text = (done / "compare.html").read_text()
+    check_alone(text)
+    check_accessible(text)
     page = Page(text)
-    assert page.tags.count("svg") == 1
-    assert "script" not in page.tags
-    assert not re.search(r"https?:|@import|url\((?!#)", text)
     assert '<meta name="viewport" content="width=device-width' in text
     assert "prefers-color-scheme: dark" in text
-    picture = re.search(r"<figure>.*?</figure>", text, re.DOTALL)[0]
-    assert all(name in picture for name in NAMES)
-    assert "<figcaption>" in picture
+    # Errors, errors against cost; over time the error, two losses and the rate.
+    assert page.tags.count("svg") == 2 + 4
+    labels = page.values("aria-label")
+    for start in ("Dots, test error, %: ", "Dots, test error in % by device-hours"):
+        (label,) = [label for label in labels if label.startswith(start)]
+        assert all(f"{name} " in label for name in NAMES)
+
+
+def test_the_page_shows_what_each_policy_does(done):
+    page = Page((done / "compare.html").read_text())
+    shown = ("crop-flip", "random", "randaugment", "stub")  # the others have no policy
+    assert page.tags.count("img") == len(shown) * 2 * (1 + 5)
+    assert page.text.count("Every image draws from") == len(shown)
+    assert sum(", invert" in alt for alt in page.values("alt")) > 0
+    assert sum(alt.endswith(", as it is") for alt in page.values("alt")) == len(shown) * 2
+
+
+def test_the_lowest_and_what_is_beyond_chance_are_named(done, table):
+    text = Page((done / "compare.html").read_text()).text
+    errors = {column["name"]: column["test_error"] for column in table["columns"]}
+    lowest = min(errors, key=errors.get)
+    assert f"Lowest mean test error: {lowest}, {errors[lowest]:.2f} %." in text
+    beyond = [
+        column["name"]
+        for column in table["columns"][1:]
+        if abs(column["difference"]) > 2 * column["difference_standard_error"]
+    ]
+    which = ", ".join(beyond) or "none"
+    assert f"Differences to baseline beyond twice their standard error: {which}." in text
 
 
 # --- what the cells are ------------------------------------------------------------------------
@@ -480,6 +509,20 @@ def test_the_command_ends_with_an_error_where_a_cell_did(tmp_path, monkeypatch, 
     assert "| stub |" in out
 
 
+def test_the_command_in_the_page_is_what_was_asked_for(tmp_path, monkeypatch):
+    words = ["--data", str(arrays(tmp_path / "a b.npz")), "--out", str(tmp_path / "run")]
+    words += ["--model", "conv-small", "--epochs", "1", "--seeds", "1", "--policies", "baseline"]
+    words += ["dark=autoaugment-cifar10", "--training-options", "dark.learning-rate=0.01"]
+    given = [sys.executable, "-m", "pyaug", "compare", *words, "--resume"]
+    monkeypatch.setattr(sys, "orig_argv", given)
+    assert cli.main(given[3:]) == 0
+    (typed,) = commands((tmp_path / "run" / "compare.html").read_text())
+    program, name, *read = shlex.split(typed)
+    assert (program, name) == ("pyaug", "compare")
+    same = [parse(command.Compare, line, "compare", "") for line in (read, words)]
+    assert same[0] == same[1]
+
+
 def test_nothing_is_claimed_of_one_seed(tmp_path):
     columns = [known("baseline", TRAINING), known("none", TRAINING)]
     compare.compare(tiny(), columns, Config(seeds=1), run=tmp_path)
@@ -505,7 +548,7 @@ def test_ctrl_c_is_no_failure_of_a_cell(tmp_path, monkeypatch, capsys):
 
 
 def asked(*words):
-    return commands.columns(commands._parse(commands.Compare, words, "compare", ""))
+    return command.columns(parse(command.Compare, words, "compare", ""))
 
 
 def test_columns_from_the_command_line(tmp_path):

@@ -3,54 +3,26 @@
 import dataclasses
 import json
 import re
+import shlex
 import shutil
 import statistics
-from html.parser import HTMLParser
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from html_page import Page, check_accessible, check_alone, commands
 
-from pyaug import Augment, data, policies, report, train
+from pyaug import Augment, cli, data, policies, report, train, words
+from pyaug._native import info
 from pyaug.errors import InputError
-from pyaug.policy import Candidate, Levels, Normal, Policy, Range, SubPolicy
-from pyaug.report import figures, preview, runs, samples, words
+from pyaug.policy import Candidate, Levels, Normal, Policy, Range
+from pyaug.report import figures, runs
 from pyaug.search import faster_aa
 
 HOSTILE = "<script>alert('$x$')</script>"
-VOID = {"meta", "link", "img", "br"}
 EPOCHS = 2
-
-
-class Page(HTMLParser):
-    """Tags, attributes and text; checks that every tag is closed in its place."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.text = [], [], [], ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, *pair) for pair in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, *pair) for pair in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += "" if self.open[-1:] == ["style"] else data
-
-    def values(self, name):
-        return [value for _, attribute, value in self.attributes if attribute == name]
 
 
 def tiny(name="tiny", *, channels=3, side=8, classes=("a", "b")):
@@ -97,13 +69,37 @@ def page(demo):
 
 
 def test_it_needs_no_network(page, demo):
-    for name in ("src", "href", "xlink:href", "action", "srcset"):
-        assert all(value.startswith(("data:", "#")) for value in page.values(name))
     text = (demo / "report.html").read_text()
-    assert not re.search(r"https?:|@import|url\((?!#)", text)
-    assert "script" not in page.tags
+    check_alone(text)
+    assert all(value.startswith(("data:", "#")) for value in page.values("href"))
     wanted = {value[1:] for value in page.values("href") if value.startswith("#")}
     assert wanted <= set(page.values("id"))
+
+
+def luminance(colour):
+    """WCAG 2.2's relative luminance of #rrggbb."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_colours_have_contrast(scheme):
+    """WCAG 2.2: text at least 4.5 (1.4.3), lines of a picture 3 (1.4.11)."""
+    style = Path(report.__file__).with_name("style.css").read_text()
+    light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    rules = {"light": light, "dark": dark}[scheme]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", rules))
+    assert len(colours) == 5 + 6
+
+    def contrast(a, b):
+        dark, light = sorted((luminance(colours[a]), luminance(colours[b])))
+        return (light + 0.05) / (dark + 0.05)
+
+    for ink, paper in (("ink", "paper"), ("ink", "panel"), ("faint", "paper"), ("faint", "panel")):
+        assert contrast(ink, paper) >= 4.5
+    assert contrast("series-1", "paper") >= 4.5  # links
+    assert all(contrast(f"series-{i}", "paper") >= 3 for i in range(1, 7))
 
 
 def test_it_suits_phones_and_the_dark(demo):
@@ -138,19 +134,35 @@ def test_it_says_what_was_found(page, demo):
     assert "tangent" in page.text
 
 
-def test_every_picture_has_a_caption(page, demo):
-    text = (demo / "report.html").read_text()
-    pictures = re.findall(r"<figure>.*?</figure>", text, re.DOTALL)
-    assert len(pictures) == page.tags.count("svg") + page.tags.count("img")
-    for picture in pictures:
-        caption = re.search(r"<figcaption>(.+?)</figcaption>", picture, re.DOTALL)
-        assert caption
-        assert re.sub("<[^>]*>", "", caption[1]).strip()
-    assert all(page.values("alt"))
-    # Marginals, comparison; over time: marginals, distance, entropy, untouched, losses, penalty,
-    # and of the trainings the error, two losses and the rate.
-    assert page.tags.count("svg") == 2 + 6 + 4
+def test_every_picture_is_told_in_words_and_has_a_caption(page, demo):
+    check_accessible((demo / "report.html").read_text())
+    assert page.tags.count("figure") == page.tags.count("svg") + page.tags.count("img")
+    # Marginals, comparison, times; weights, probabilities, magnitudes; over time: marginals,
+    # distance, entropy, untouched, losses, penalty, and of the trainings the error, two losses and
+    # the rate.
+    assert page.tags.count("svg") == 3 + 3 + 6 + 4
     assert page.tags.count("img") == 2 * (1 + 5)  # an image for each class
+
+
+def test_every_chart_names_its_unit(demo):
+    text = (demo / "report.html").read_text()
+    units = {"times an image", "seconds", "entropy, nats", "test error, %", "share of the images"}
+    units |= {"% of a stage", "% of the times it is chosen", "degrees", "tangent", "cross-entropy"}
+    labels = " ".join(Page(text).values("aria-label"))
+    assert all(unit in labels for unit in units)
+    assert all(f">{axis}<" in text for axis in ("epoch", "seconds", "sub-policy", "test error, %"))
+
+
+def test_curves_and_times_are_the_logs(page, demo):
+    log, text = runs.read(demo).search.log, (demo / "report.html").read_text()
+    labels = page.values("aria-label")
+    for key, unit in (("distance", "distance"), ("untouched", "share of the images")):
+        first, last = (figures.number(log[i][key]) for i in (0, -1))
+        assert f"Curves, {unit} by epoch: from {first} at 1 to {last} at {EPOCHS}." in labels
+    for part in ("augmentation", "forward", "backward", "policy"):
+        spent = sum(line["parts"][part] for line in log)
+        row = re.search(rf"– {part}</th><td[^>]*>([\d.]+) s</td>", text)
+        assert float(row[1]) == pytest.approx(spent, abs=0.0051 if spent < 1 else 0.051)
 
 
 def test_the_comparison_is_the_logs(page, demo):
@@ -167,10 +179,53 @@ def test_the_comparison_is_the_logs(page, demo):
     assert f"test error {abs(difference):.2f} percentage points" in page.text
 
 
-def test_it_can_be_repeated(page, demo):
+def test_versions_and_options_are_told(page):
     assert f"torch {torch.__version__}" in page.text
+    assert f"pyaug {info()['pyaug']}" in page.text
+    assert f"CPU, {info()['CPU kernels']}" in page.text
     for field in (*dataclasses.fields(faster_aa.Config), *dataclasses.fields(train.Config)):
         assert field.name in page.text
+
+
+SEARCH = "search faster-aa --model conv-small --epochs 2 --batch-size 8 --sub-policies 2"
+TRAINING = "train --model conv-small --epochs 2 --batch-size 8 --policy randaugment"
+
+
+@pytest.mark.parametrize("line", [SEARCH, TRAINING])
+def test_the_command_in_the_page_repeats_the_run(line, tmp_path, monkeypatch):
+    """To the bit, but for the time it takes."""
+    images = tiny(classes=("a", "b"))
+    arrays = {"images": images.train.images.permute(0, 2, 3, 1).numpy()}
+    np.savez(tmp_path / "a b.npz", **arrays, labels=images.train.labels.numpy())
+
+    def run(line):
+        words = shlex.split(line)
+        monkeypatch.setattr(sys, "orig_argv", [sys.executable, "-m", *words])
+        assert cli.main(words[1:]) == 0
+
+    def outcome(folder):
+        log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        kept = [{k: v for k, v in x.items() if k not in ("seconds", "parts")} for x in log]
+        return kept, Policy.load(folder / "policy.json")
+
+    first, second = tmp_path / "first <run>", tmp_path / "second"
+    run(f"pyaug {line} --device cpu --data '{tmp_path}/a b.npz' --out '{first}' --resume")
+    (command,) = commands((first / "report.html").read_text())
+    assert command.startswith(f"pyaug {line} ")
+    assert "--resume" not in command
+    words = shlex.split(command)
+    words[words.index("--out") + 1] = str(second)
+    run(shlex.join(words))
+    assert outcome(first) == outcome(second)
+
+
+def test_processes_that_worked_together_are_in_the_command(copy):
+    facts = json.loads((copy / "config.json").read_text())
+    command = "/x/bin/python -u -m pyaug search faster-aa --out x"
+    (copy / "config.json").write_text(json.dumps({**facts, "command": command, "processes": 2}))
+    report.write(copy)
+    expected = "torchrun --nproc-per-node 2 -m pyaug search faster-aa --out x"
+    assert commands((copy / "report.html").read_text())[0] == expected
 
 
 def test_a_second_report_needs_no_data_and_is_the_same(copy):
@@ -198,8 +253,9 @@ def test_one_epoch_one_training(tmp_path):
     page = Page(report.write(tmp_path / "run", data=tiny()).read_text())
     assert "Training on tiny" in page.text
     assert "1 of 1" in page.text
-    assert "randaugment" in page.text
-    assert page.tags.count("svg") == 1 + 4
+    assert "The policy: randaugment" in page.text
+    # Marginals, magnitudes, comparison; the error, two losses and the rate.
+    assert page.tags.count("svg") == 3 + 4
     assert "img" in page.tags
 
 
@@ -207,7 +263,7 @@ def test_one_epoch_of_search(tmp_path):
     search(tmp_path / "run", tiny(channels=1), epochs=1)
     page = Page(report.write(tmp_path / "run").read_text())
     assert "faster-aa on tiny" in page.text
-    assert page.tags.count("svg") == 1 + 6
+    assert page.tags.count("svg") == 2 + 3 + 6
 
 
 def test_a_known_data_set_is_loaded_by_its_name(tmp_path):
@@ -217,11 +273,25 @@ def test_a_known_data_set_is_loaded_by_its_name(tmp_path):
     assert "Trouser" in page.text
 
 
-def test_a_search_without_a_policy_yet_is_refused(copy):
+def test_a_search_that_was_stopped_shows_what_there_is(copy):
     (copy / "policy.json").unlink()
+    for path in copy.glob("train-*"):
+        shutil.rmtree(path)
+    facts = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**facts, "command": "pyaug search faster-aa"}))
     log = (copy / "log.jsonl").read_text().splitlines(keepends=True)
-    (copy / "log.jsonl").write_text(log[0])
-    with pytest.raises(InputError, match=r"no policy yet.* after epoch 1; see --resume"):
+    (copy / "log.jsonl").write_text(log[0] + log[1][:20])  # cut short by a kill
+    text = report.write(copy).read_text()
+    check_accessible(text)
+    page = Page(text)
+    assert "This search has not ended: no policy yet after epoch 1. To go on:" in page.text
+    assert commands(text) == ["pyaug search faster-aa --resume", "pyaug search faster-aa"]
+    assert "1 of 2" in page.text
+    assert "What was found" not in page.text
+    assert "img" not in page.tags
+    assert page.tags.count("svg") == 6 + 1  # curves, times
+    (copy / "log.jsonl").write_text("")
+    with pytest.raises(InputError, match="no round of the search has ended yet; see --resume"):
         report.write(copy)
 
 
@@ -241,6 +311,7 @@ def test_unfinished_trainings_are_named_and_not_counted(copy):
     assert story.groups[1].spread is None
     page = Page(report.write(copy).read_text())
     assert "1:\xa0unfinished" in page.text
+    assert "Trainings that have not ended: 1 of 5." in page.text
 
 
 @pytest.mark.parametrize(
@@ -288,6 +359,7 @@ def test_settings_that_differ_stand_in_the_labels(copy):
     [
         ("/x/bin/python /x/bin/pyaug train --out 'a b'", "pyaug train --out 'a b'"),
         ("/x/bin/python -m pyaug train", "pyaug train"),
+        ("/x/bin/python -m pyaug train --resume --out x", "pyaug train --out x"),
         ("/x/bin/python3 examples/demo.py", "python examples/demo.py"),
         ("/x/bin/python -c pass", "/x/bin/python -c pass"),
         ("", ""),
@@ -352,78 +424,7 @@ def test_a_schedule_in_words():
     assert rows[0].stages[0].more == 11
 
 
-# --- pictures ----------------------------------------------------------------------------------
-
-
-def subjects(count=2):
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randint(0, 256, (count, 3, 12, 12), dtype=torch.uint8, generator=generator)
-    return [samples.Subject(f"image {i}", image) for i, image in enumerate(images)]
-
-
-def test_draws_depend_on_the_seed_and_the_place_alone():
-    policy = policies.get("trivialaugment-wide")
-    few = samples.draws(policy, subjects(1), count=3, seed=4)
-    many = samples.draws(policy, subjects(2), count=6, seed=4)
-    assert [s.lines for s in few[0]] == [s.lines for s in many[0][:3]]
-    assert [s.lines for s in many[0]] != [s.lines for s in many[1]]
-    assert many != samples.draws(policy, subjects(2), count=6, seed=5)
-
-
-def test_what_was_drawn_is_named():
-    both = SubPolicy(((Candidate("invert"),), (Candidate("posterize", 1.0),)))
-    ((shown,),) = samples.draws(Policy((both,)), subjects(1), count=1)
-    assert shown.lines == ("invert", "posterize 1.0 bits")
-    assert torch.equal(shown.image, (255 - subjects(1)[0].image) & 128)
-    idle = SubPolicy(((Candidate("invert", probability=0.0),),))
-    ((shown,),) = samples.draws(Policy((idle,)), subjects(1), count=1)
-    assert shown.lines == ("untouched",)
-
-
-def test_a_sweep_goes_over_the_range():
-    ((first, *_, last), _) = samples.sweep("rotate", subjects(), count=5)
-    assert (first.lines, last.lines) == (("rotate −135°",), ("rotate 135°",))
-    ((first, last), _) = samples.sweep("cutout", subjects(), count=2)
-    assert (first.lines, last.lines) == (("cutout 0%",), ("cutout 100%",))
-    assert [len(row) for row in samples.sweep("invert", subjects(), count=5)] == [1, 1]
-
-
-def test_partners_have_the_images_shape():
-    mixed = [*subjects(1), samples.Subject("grey", torch.full((1, 7, 9), 200, dtype=torch.uint8))]
-    for (before, *_, after), subject in zip(
-        samples.sweep("sample_pairing", mixed, count=3), mixed, strict=True
-    ):
-        assert torch.equal(before.image, subject.image)
-        assert after.image.shape == subject.image.shape
-
-
-def test_images_of_any_kind_are_read(tmp_path):
-    Image.new("RGBA", (300, 150), (9, 8, 7, 0)).save(tmp_path / "alpha.png")
-    Image.new("P", (5, 4)).save(tmp_path / "palette.gif")
-    Image.new("L", (1, 1), 77).save(tmp_path / "grey.png")
-    paths = [tmp_path / name for name in ("alpha.png", "palette.gif", "grey.png")]
-    read = samples.from_files(paths, size=100)
-    assert [tuple(s.image.shape) for s in read] == [(3, 50, 100), (3, 4, 5), (1, 1, 1)]
-    rows = samples.draws(policies.get("trivialaugment-wide"), read, count=2)
-    preview.save([preview.block("all", read, rows)], tmp_path / "out.webp")
-    with Image.open(tmp_path / "out.webp") as image:
-        assert image.width > 300
-
-
-def test_images_of_different_classes_are_chosen():
-    chosen = samples.from_data(data.load(), 4)
-    assert len({s.name for s in chosen}) == 4
-    assert len(samples.from_data(data.load(), 100)) == 10
-
-
-def test_charts_survive_odd_values():
-    flat = figures.curves([figures.Line("a", [1], [0.0])], "x")
-    wide = figures.curves([figures.Line("l" * 60, [1, 2], [1e-9, 1e9])] * 9, "x", from_zero=True)
-    dots = figures.dots({HOSTILE: [1.0], "b" * 99: [np.float64(2)]}, "%")
-    bars = figures.bars({"rotate": 0.0}, "x")
-    for svg in (flat, wide, dots, bars):
-        Page(svg)
-        assert svg.startswith("<svg viewBox=")
+# --- charts and logs -----------------------------------------------------------------------------
 
 
 def test_a_search_s_time_holds_its_parts_and_its_stages(copy):

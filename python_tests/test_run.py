@@ -49,6 +49,7 @@ def test_a_run_writes_what_was_asked_for(tmp_path):
     assert {"pyaug", "torch", "python"} <= stored["versions"].keys()
     assert stored["versions"]["torch"] == torch.__version__
     assert stored["command"].split()[0] == sys.orig_argv[0]
+    assert (stored["device"], stored["processes"]) == ("", 1)  # this config names no device
 
 
 def test_the_log_can_be_read_while_the_run_goes_on(run):

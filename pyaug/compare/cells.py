@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 
-from pyaug import train
+from pyaug import grids, train
 from pyaug.compare.columns import Column
 from pyaug.compare.table import Outcome, Table
 from pyaug.data import DataSet, stratified_subset
@@ -28,8 +28,10 @@ from pyaug.report import runs
 from pyaug.run import Run
 from pyaug.search.engine import rehearsal
 from pyaug.train.config import complete
+from pyaug.train.network import settled
 
 _ASIDE = {"device", "workers"}  # a finished cell may have had others
+_SHOWN = 2  # images, in the page
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def compare(
             set, or another comparison.
     """
     config = config or Config()
+    columns = [_settled(column, data) for column in columns]
     cells = _Cells(data, columns, config, Path(run).expanduser())
     about = {"data": data.name}
     about |= {"train": data.train.fingerprint(), "test": data.test.fingerprint()}
@@ -104,6 +107,7 @@ class _Cells:
         self.config, self.folder = config, folder
         first = columns[0].training.seed
         self.seeds = range(first, first + config.seeds)
+        self.subjects = grids.from_data(data, _SHOWN)
         self.data = lru_cache(1)(lambda seed: _subset(data, config.images, seed))
         trainings = [complete(column.training, self.data(first)) for column in columns]
         for column in columns:
@@ -144,7 +148,7 @@ class _Cells:
             self.outcomes[column.name].failures[cell] = facts["error"]
             said = f"failed: {facts['error']}"
         log(cell=cell, seconds=time.monotonic() - began, **facts)
-        page.write(self.table, self.folder)
+        page.write(self.table, self.folder, self.subjects)
         return f"{cell}: {said}"
 
     def search(self, column: Column, seed: int) -> str:
@@ -174,6 +178,12 @@ class _Cells:
             train.train(data, config, run=path, resume=True, policy=policy)
         outcome.trainings[seed] = runs.read(path).groups[0].records[0]
         return f"test error {outcome.errors[seed]:.2f} %"
+
+
+def _settled(column: Column, data: DataSet) -> Column:
+    """The column, with networks of the user's own loaded and tried."""
+    options = column.options and settled(column.options, data)
+    return replace(column, training=settled(column.training, data), options=options)
 
 
 def _check(columns: Sequence[Column], config: Config) -> None:

@@ -15,6 +15,7 @@ from pyaug.errors import InputError
 from pyaug.policy import Policy
 from pyaug.run import isolated_rng
 from pyaug.search import faster_aa
+from pyaug.search.parts import suited
 from pyaug.train.pipeline import default_policies
 
 KNOWN = ("baseline", "crop-flip", "none", "random")
@@ -82,5 +83,5 @@ def random_policy(data: DataSet, seed: int) -> Policy:
     options = ("sub_policies", "stages", "temperature", "relaxation")
     make = partial(faster_aa.SoftPolicy, **{name: getattr(config, name) for name in options})
     with isolated_rng(seed):
-        start = make(spaces.faster_autoaugment(), start="random")
+        start = make(suited(spaces.faster_autoaugment(), data), start="random")
     return start.policy(name="random", source=f"Faster AutoAugment's random start, seed {seed}")

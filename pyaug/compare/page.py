@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from pyaug import words
 from pyaug.compare import table as numbers
 from pyaug.compare.table import Outcome, Table
 from pyaug.files import write_whole
-from pyaug.progress import duration
-from pyaug.report import figures
+from pyaug.grids import Subject
+from pyaug.report import curves, figures
+from pyaug.report.page import environment, image_rows
+from pyaug.report.policy_figures import Picture
+from pyaug.report.runs import Group
 
 _HEADER = ("column", "error", "spread", "n", "difference", "hours", "epoch")
 _LEGEND = (
@@ -27,38 +32,67 @@ _LEGEND = (
 _MARKERS = "os^Dv"
 
 
-def write(table: Table, folder: Path) -> None:
+def write(table: Table, folder: Path, subjects: Sequence[Subject] = ()) -> None:
     """Write ``compare.html``, ``compare.md`` and ``compare.json``."""
     for name, text in {
-        "compare.html": html(table),
+        "compare.html": html(table, subjects),
         "compare.md": markdown(table),
         "compare.json": json.dumps(table.to_json(), indent=1) + "\n",
     }.items():
         write_whole(folder / name, text)
 
 
-def html(table: Table) -> str:
-    """The page: one file that needs no network, in the report's style."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(f"pyaug.{p}", ".") for p in ("compare", "report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def html(table: Table, subjects: Sequence[Subject] = ()) -> str:
+    """The page: one file that needs no network, in the report's style.
+
+    ``subjects`` are images on which each column's policy is shown.
+    """
+    groups = [Group(o.name, list(o.trainings.values())) for o in table.outcomes if o.trainings]
+    return (
+        environment("pyaug.compare")
+        .get_template("page.html")
+        .render(
+            table=table,
+            title=_title(table),
+            about=_about(table),
+            header=_HEADER,
+            legend=_LEGEND,
+            rows=[_row(table, outcome) for outcome in table.outcomes],
+            notes=_notes(table),
+            pictures=_pictures([o for o in table.outcomes if o.errors]),
+            columns=_shown(table, subjects),
+            charts=curves.of_trainings(groups),
+            searched=[o for o in table.outcomes if o.searches],
+        )
     )
-    environment.filters["duration"] = duration
-    drawn = [o for o in table.outcomes if o.errors]
-    return environment.get_template("page.html").render(
-        table=table,
-        title=_title(table),
-        about=_about(table),
-        header=_HEADER,
-        legend=_LEGEND,
-        rows=[_row(table, outcome) for outcome in table.outcomes],
-        notes=_notes(table),
-        figure=Markup(_picture(drawn)) if drawn else "",
-        searched=[o for o in table.outcomes if o.searches],
-    )
+
+
+def _pictures(outcomes: Sequence[Outcome]) -> list[Picture]:
+    """Errors by column and, where something was searched, against its cost."""
+    if not outcomes:
+        return []
+    errors = {o.name: list(o.errors.values()) for o in outcomes}
+    caption = "Test error of the last epoch, in percent: a dot for each seed, a bar at their mean."
+    made = [Picture("Test error", Markup(figures.dots(errors, "test error, %")), caption)]
+    if any(o.hours for o in outcomes):
+        caption = (
+            "Mean test error against the device-hours of a search, 0 where there is none; "
+            "bars: the spread over the seeds."
+        )
+        made.append(Picture("Error and cost", Markup(_cost(outcomes)), caption))
+    return made
+
+
+def _shown(table: Table, subjects: Sequence[Subject]) -> list[dict[str, Any]]:
+    """What each column's policy does, that of its first training, in words and on images."""
+    shown = []
+    for outcome in table.outcomes:
+        policies = [r.policy for r in outcome.trainings.values() if r.policy]
+        if policies and subjects:
+            said = " ".join(words.sentences(policies[0]))
+            rows = image_rows(policies[0], subjects)
+            shown.append({"name": outcome.name, "said": said, "rows": rows})
+    return shown
 
 
 def markdown(table: Table) -> str:
@@ -109,7 +143,7 @@ def _text(value: float | None, form: str, *, none: str = "–") -> str:
 
 def _notes(table: Table) -> list[str]:
     """What the numbers alone do not say."""
-    notes = []
+    notes = _compared(table)
     if table.facts["seeds"] < 2:
         notes.append("One seed: chance alone may make any of these differences.")
     for o in table.outcomes:
@@ -120,7 +154,25 @@ def _notes(table: Table) -> list[str]:
     return notes + [f"{cell} failed: {why}" for cell, why in table.failures.items()]
 
 
-def _picture(outcomes: list[Outcome]) -> str:
+def _compared(table: Table) -> list[str]:
+    """Which column has the lowest error, and which differ from the first by more than chance."""
+    first, *others = table.outcomes
+    means = {o.name: error for o in table.outcomes if (error := numbers.mean(o.errors)) is not None}
+    if len(means) < 2:
+        return []
+    lowest = min(means, key=means.get)
+    said = [f"Lowest mean test error: {lowest}, {means[lowest]:.2f} %."]
+    found = {o.name: table.differences(o) for o in others}
+    errors = {name: numbers.standard_error(values) for name, values in found.items()}
+    known = [name for name, error in errors.items() if error is not None]
+    clear = [name for name in known if abs(numbers.mean(found[name])) > 2 * errors[name]]
+    if known:
+        which = ", ".join(clear) or "none"
+        said.append(f"Differences to {first.name} beyond twice their standard error: {which}.")
+    return said
+
+
+def _cost(outcomes: Sequence[Outcome]) -> str:
     """Mean test error against the cost of a search; what needs none stands at 0."""
 
     def paint(axes: Axes) -> None:
@@ -142,11 +194,19 @@ def _picture(outcomes: list[Outcome]) -> str:
         axes.set_xlabel("search, device-hours")
         axes.set_ylabel("test error, %")
 
-    return figures.svg(paint, height=2.8 + 0.1 * len(outcomes))
+    told = (
+        f"{o.name} {figures.number(numbers.mean(o.errors))} at {figures.number(o.hours or 0.0)}"
+        for o in outcomes
+    )
+    label = f"Dots, test error in % by device-hours of a search: {'; '.join(told)}."
+    return figures.svg(paint, height=2.8 + 0.1 * len(outcomes), label=label)
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """0 and round numbers from `low` to a little above `high`."""
+    """0 and round numbers from a little below `low` to a little above `high`."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     digits = (1, 2, 5) if len(decades) < 5 else (1,)
-    return [0.0, *(d * 10.0**k for k in decades for d in digits if low <= d * 10.0**k <= 2 * high)]
+    return [
+        0.0,
+        *(d * 10.0**k for k in decades for d in digits if low / 2.5 <= d * 10.0**k <= 2 * high),
+    ]

@@ -78,14 +78,14 @@ _FASTER_AA = (
 _DDAS = (
     Chart(
         "Total probability",
-        "p_tp",
+        "probability p_tp",
         "How likely an image is augmented at all, after each epoch and before smoothing.",
         {"p_tp": ""},
         from_zero=True,
     ),
     Chart(
         "Operation probability",
-        "p_o",
+        "probability p_o",
         "How likely a stage draws each operation, at all its magnitudes together.",
         {"p_o": ""},
         from_zero=True,

@@ -2,53 +2,80 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pyaug import grids, words
+from pyaug.files import write_whole
+from pyaug.grids import Shown, Subject
+from pyaug.policy import Policy
 from pyaug.progress import duration
-from pyaug.report import charts, figures, samples, words
-from pyaug.report.charts import Chart
-from pyaug.report.figures import Line
-from pyaug.report.preview import to_pil
-from pyaug.report.runs import AXES, Group, Record, Story, short
+from pyaug.report import curves, figures
+from pyaug.report.policy_figures import pictures
+from pyaug.report.runs import Group, Record, Story
 
 _DRAWS = 5  # an image
-_SMALL = 64  # pixels: images up to this side are kept to the pixel
+_SMALL = 64  # pixels: images up to this side are enlarged to the pixel
 
 
-def render(story: Story, subjects: Sequence[samples.Subject], *, missing: str = "") -> str:
-    """The HTML; ``missing`` says why there are no images."""
-    environment = Environment(
-        loader=PackageLoader("pyaug.report", "."),
+def write(story: Story, subjects: Sequence[Subject], path: Path, *, missing: str) -> None:
+    """Render and write the page."""
+    write_whole(path, render(story, subjects, missing=missing))
+
+
+def environment(*packages: str) -> Environment:
+    """Templates of these packages and of the report's, with what they have in common."""
+    loaders = [PackageLoader(package, ".") for package in (*packages, "pyaug.report")]
+    made = Environment(
+        loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
-    first = story.records[0]
-    search = story.search
+    made.filters["spent"] = spent
+    return made
+
+
+def spent(seconds: float) -> str:
+    """A time as people say it, with two digits where it is short."""
+    if seconds >= 10:
+        return duration(seconds)
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2f} s"
+
+
+def render(story: Story, subjects: Sequence[Subject], *, missing: str = "") -> str:
+    """The HTML; ``missing`` says why there are no images."""
+    first, search = story.records[0], story.search
     teller = search or next((r for r in story.records if r.policy), first)  # whose policy is shown
     title = f"{search.method} on" if search else "Training on"
-    return environment.get_template("page.html").render(
-        title=f"{title} {first.inputs.get('data', 'an unnamed data set')}",
-        facts=_facts(story),
-        found=_found(search) if search else None,
-        rows=_rows(teller, subjects),
-        missing=missing if teller.policy else "",
-        comparison=_comparison(story.groups),
-        charts=[*(_search_charts(search) if search else []), *_training_charts(story.groups)],
-        times=_times(story),
-        commands=dict.fromkeys(short(r.command) for r in story.records if r.command),
-        versions=first.versions,
-        settings=_settings(story),
+    times = _times(story)
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=f"{title} {first.inputs.get('data', 'an unnamed data set')}",
+            facts=_facts(story),
+            unfinished=_unfinished(story),
+            found=_found(teller.policy, "What was found" if search else None),
+            rows=image_rows(teller.policy, subjects) if teller.policy else [],
+            missing=missing if teller.policy else "",
+            comparison=_comparison(story.groups),
+            charts=[
+                *(curves.of_search(search) if search else []),
+                *curves.of_trainings(story.groups),
+            ],
+            times=times,
+            times_figure=_times_figure(times),
+            commands=dict.fromkeys(r.again for r in story.records if r.command),
+            versions=first.versions,
+            device=first.device,
+            settings=_settings(story),
+        )
     )
 
 
@@ -63,43 +90,67 @@ def _facts(story: Story) -> dict[str, str]:
         facts["Epochs"] = f"{len(first.log)} of {first.config['epochs']}"
     elif first.log:
         facts[f"{first.axis.capitalize()}s"] = f"{first.log[-1][first.axis]:,}"
-    facts["Time"] = duration(sum(record.seconds for record in story.records))
+    if first.device:
+        facts["Device"] = first.device
+    facts["Time"] = spent(sum(record.seconds for record in story.records))
     return facts
 
 
-def _found(search: Record) -> dict[str, Any]:
-    policy = search.policy
+def _unfinished(story: Story) -> dict[str, str] | None:
+    """What has not ended, and how to go on; None where everything has."""
+    if story.search and not story.search.finished:
+        log = story.search.log
+        said = f"This search has not ended: no policy yet after {story.search.axis} "
+        said += f"{log[-1].get(story.search.axis, len(log)):,}."
+        return {"said": said, "command": _resumed(story.search)}
+    left = [r for g in story.groups for r in g.records if not r.finished]
+    if not left:
+        return None
+    said = f"Trainings that have not ended: {len(left)} of {len(story.records)}."
+    if len(story.records) == 1:
+        said = "This training has not ended."
+    return {"said": said, "command": _resumed(left[0])}
+
+
+def _resumed(record: Record) -> str:
+    ours = record.again.startswith(("pyaug ", "torchrun "))
+    return f"{record.again} --resume" if ours else ""
+
+
+def _found(policy: Policy | None, title: str | None) -> dict[str, Any] | None:
+    if policy is None:
+        return None
     lines, count = words.sub_policies(policy)
     rates = words.rates(policy)
+    often = Markup(figures.bars(rates, "times an image, on average")) if rates else None
     return {
+        "title": title or f"The policy: {policy.name or 'unnamed'}",
         "sentences": words.sentences(policy),
         "rates": rates,
+        "often": often,
         "strengths": words.strengths(policy),
-        "figure": Markup(figures.bars(rates, "times an image, on average")),
+        "pictures": pictures(policy),
         "sub_policies": lines,
         "count": count,
     }
 
 
-def _rows(record: Record, subjects: Sequence[samples.Subject]) -> list[list[dict[str, Any]]]:
+def image_rows(policy: Policy, subjects: Sequence[Subject]) -> list[list[dict[str, Any]]]:
     """For each image the original and its draws, as data URIs with their lines."""
-    if record.policy is None or not subjects:
-        return []
-    drawn = samples.draws(record.policy, subjects, count=_DRAWS)
     rows = []
-    for subject, shown in zip(subjects, drawn, strict=True):
-        row = [samples.Shown(subject.image, (subject.name,)), *shown]
-        rows.append([{"source": _uri(s), "lines": s.lines} for s in row])
+    for subject, drawn in zip(
+        subjects, grids.draws(policy, subjects, count=_DRAWS) if subjects else [], strict=True
+    ):
+        row = [_image(Shown(subject.image, (subject.name,)), f"{subject.name}, as it is")]
+        row += [_image(shown, f"{subject.name}, {', '.join(shown.lines)}") for shown in drawn]
+        rows.append(row)
     return rows
 
 
-def _uri(shown: samples.Shown) -> str:
-    out, image = io.BytesIO(), to_pil(shown)
-    small = max(image.size) <= _SMALL
-    image.thumbnail((224, 224))
-    image.save(out, **({"format": "png"} if small else {"format": "jpeg", "quality": 85}))
-    kind = "png" if small else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}"
+def _image(shown: Shown, alt: str) -> dict[str, Any]:
+    height, width = shown.image.shape[1:]
+    facts = {"source": grids.uri(shown), "lines": shown.lines, "alt": alt}
+    return {**facts, "width": width, "height": height, "small": max(height, width) <= _SMALL}
 
 
 def _comparison(groups: Sequence[Group]) -> dict[str, Any] | None:
@@ -130,67 +181,30 @@ def _against(group: Group, baseline: Group) -> list[str]:
     ]
 
 
-def _search_charts(search: Record) -> list[dict[str, Any]]:
-    told = (charts.MARGINALS, *charts.SEARCHES.get(search.method, ()))
-    known = {key for chart in told for key in chart.keys} | {*AXES, "seconds", "parts"}
-    others = {key: None for line in search.log for key in line if key not in known}
-    plain = [
-        Chart(key.replace("_", " ").capitalize(), key.replace("_", " "), "As logged.", {key: ""})
-        for key in others
-    ]
-    made = []
-    for chart in (*told, *plain):
-        lines = [line for key in chart.keys for line in _lines(search, key, chart)]
-        made.append(_chart(chart, lines))
-    return [chart for chart in made if chart]
-
-
-def _lines(search: Record, key: str, chart: Chart) -> list[Line]:
-    """A key's series, or one for each name where its values are named numbers."""
-    families = [line[key] for line in search.log if isinstance(line.get(key), dict)]
-    if not families:
-        return [Line(chart.keys[key], *search.series(key), search.axis)]
-    last, sign = families[-1], 1 if chart.lowest else -1
-    leading = sorted(last, key=lambda name: sign * (last[name] or 0.0))[: charts.LEADING]
-    return [Line(name, *search.series(key, name), search.axis) for name in leading]
-
-
-def _training_charts(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    made = []
-    for chart in charts.TRAINING:
-        (key,) = chart.keys
-        series = [(g.label, *r.series(key)) for g in groups for r in g.records]
-        several = " One line for each seed." if any(len(g.records) > 1 for g in groups) else ""
-        captioned = replace(chart, caption=chart.caption + several)
-        made.append(_chart(captioned, [Line(*line) for line in series]))
-    return [chart for chart in made if chart]
-
-
-def _chart(chart: Chart, lines: Sequence[Line]) -> dict[str, Any] | None:
-    lines = [line for line in lines if line.values]
-    if not lines:
-        return None
-    figure = Markup(figures.curves(lines, chart.unit, from_zero=chart.from_zero))
-    return {"title": chart.title, "caption": chart.caption, "figure": figure}
-
-
 def _times(story: Story) -> list[dict[str, Any]]:
     """What each part took, in seconds."""
     parts = []
     if story.search:
         rounds = len(story.search.log)
         parts.append((f"search {story.search.method}", story.search.seconds, rounds))
-        parts += [(f"– {name}", spent, rounds) for name, spent in story.search.parts.items()]
+        parts += [(f"– {name}", time, rounds) for name, time in story.search.parts.items()]
         stages = sum(story.search.stages.values())
         parts += [("– trainings for it", stages, rounds)] if stages else []
     for group in story.groups:
         count = f"{len(group.records)} × training" if len(group.records) > 1 else "training"
-        spent = sum(record.seconds for record in group.records)
-        parts.append((f"{count}, {group.label}", spent, sum(len(r.log) for r in group.records)))
+        time = sum(record.seconds for record in group.records)
+        parts.append((f"{count}, {group.label}", time, sum(len(r.log) for r in group.records)))
     return [
-        {"name": name, "seconds": spent, "a_round": spent / max(1, rounds)}
-        for name, spent, rounds in parts
+        {"name": name, "seconds": time, "a_round": time / max(1, rounds)}
+        for name, time, rounds in parts
     ]
+
+
+def _times_figure(times: Sequence[dict[str, Any]]) -> Markup | None:
+    """The same as bars, where there is something to compare."""
+    if len(times) < 2:
+        return None
+    return Markup(figures.bars({part["name"]: part["seconds"] for part in times}, "seconds"))
 
 
 def _settings(story: Story) -> dict[str, dict[str, Any]]:
@@ -205,8 +219,3 @@ def _settings(story: Story) -> dict[str, dict[str, Any]]:
         }
         for name, r in parts.items()
     }
-
-
-def write(story: Story, subjects: Sequence[samples.Subject], path: Path, *, missing: str) -> None:
-    """Render and write the page."""
-    path.write_text(render(story, subjects, missing=missing), encoding="utf-8")

@@ -1,119 +1,207 @@
-"""A grid of images before and after, as one picture."""
+"""What policies and operations do to images, to look at: a picture, a page, a notebook, a terminal.
+
+In a notebook the value of ``pyaug.preview("trivialaugment-wide")`` shows itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
+from typing import Any
 
-import matplotlib
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from pyaug import data as data_sets
+from pyaug import display, grids, policies
 from pyaug._native import OPERATIONS
 from pyaug.errors import InputError
-from pyaug.report.samples import Shown, Subject
+from pyaug.files import write_whole
+from pyaug.grids import Block, Shown, Subject
+from pyaug.policy import Policy
+from pyaug.report import samples
 
-_INK, _FAINT, _EDGE, _PAPER = "#1b1f24", "#667080", "#d5d9e0", "#ffffff"
-_TILE = 112  # pixels: smaller images are enlarged to about this
-_GAP, _MARGIN = 14, 20
-_LINE = 15
+__all__ = ["Preview", "check_path", "preview"]
 
-
-@dataclass(frozen=True)
-class Block:
-    """A headline, and rows of images; the first of each row is the original."""
-
-    title: str
-    rows: Sequence[Sequence[Shown]]
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_PAGES = (".html", ".htm")
+_LIMITS = {"columns": 100, "rows": 10, "size": 4096}
 
 
-def block(name: str, subjects: Sequence[Subject], drawn: Sequence[Sequence[Shown]]) -> Block:
-    """What was drawn for each image, beside the image itself."""
-    title = f"{name}, {OPERATIONS[name].unit}" if name in OPERATIONS else name
-    rows = zip(subjects, drawn, strict=True)
-    return Block(title.rstrip(", "), [[Shown(s.image, (s.name,)), *row] for s, row in rows])
+@dataclass(frozen=True, eq=False, repr=False)
+class Preview:
+    """Rows of images before and after; the first of each row is the original.
+
+    In a notebook it shows itself, and ``rich.print`` prints it in a terminal.
+    """
+
+    blocks: Sequence[Block]
+
+    def save(self, path: str | Path) -> None:
+        """Write it: a picture (.png, .jpg, .webp), or a page (.html) that needs no network.
+
+        Raises:
+            InputError: another ending, or a file that cannot be written.
+        """
+        check_path(path)
+        page = Path(path).suffix.lower() in _PAGES
+        try:
+            if page:
+                write_whole(Path(path), self.page())
+            else:
+                better = {".png": {"optimize": True}, ".webp": {"quality": 90}}
+                self.picture().save(path, **better.get(Path(path).suffix.lower(), {}))
+        except ModuleNotFoundError as error:
+            needed = f'needs {error.name}: pip install "pyaug[search]"'
+            raise InputError(f"{path}: a picture {needed}") from error
+        except (OSError, ValueError) as error:  # ValueError: larger than the format can be
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"{path}: cannot be written ({reason})") from None
+
+    def picture(self) -> Image.Image:
+        """One picture of it all, mode RGB; needs matplotlib, for its fonts."""
+        from pyaug.report import picture
+
+        return picture.draw(self.blocks)
+
+    def page(self) -> str:
+        """One HTML page, light and dark, that holds all it needs."""
+        title = ", ".join(block.title for block in self.blocks)
+        rules = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+        return (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f'<title>{escape(title)} – pyaug</title>\n<link rel="icon" href="data:,">\n'
+            f"<style>\n{rules}{display.STYLE}{grids.STYLE}</style>\n</head>\n<body>\n"
+            "<header><h1>Before and after</h1>\n<p>Each row: an image, then what was made of it. "
+            "Below each, the operations in their order, with their magnitudes.</p></header>\n"
+            f'<main class="pyaug">{grids.html(self.blocks)}</main>\n</body>\n</html>\n'
+        )
+
+    def show(self) -> None:
+        """Print it in the terminal, in colour where it has any; needs rich."""
+        from rich.console import Console
+
+        Console().print(self)
+
+    def __repr__(self) -> str:
+        return f"<Preview of {', '.join(block.title for block in self.blocks)}>"
+
+    def __rich__(self) -> Any:
+        from pyaug.report.terminal import Grid
+
+        return Grid(self.blocks)
+
+    def _repr_html_(self) -> str:
+        return display.framed(f"<style>{grids.STYLE}</style>{grids.html(self.blocks)}")
 
 
-def draw(blocks: Sequence[Block]) -> Image.Image:
-    """The blocks below one another, each image with its lines under it."""
-    tiles = [[[_tile(shown) for shown in row] for row in block.rows] for block in blocks]
-    width = max(tile.width for block in tiles for row in block for tile in row)
-    texts = _Texts(width)
-    columns = max(len(row) for block in blocks for row in block.rows)
-    page = Image.new("RGB", (2 * _MARGIN + columns * (width + _GAP) - _GAP, 1), _PAPER)
-    height = _lay(ImageDraw.Draw(page), page, blocks, tiles, texts, width)
-    page = Image.new("RGB", (page.width, height), _PAPER)
-    _lay(ImageDraw.Draw(page), page, blocks, tiles, texts, width)
-    return page
+def preview(
+    what: Policy | str | Path | Sequence[Policy | str | Path],
+    images: Any = None,
+    *,
+    columns: int = 6,
+    rows: int | None = None,
+    size: int = 224,
+    seeds: int | Sequence[int] = 0,
+    every: bool = False,
+    magnitudes: grids.Magnitudes = "usual",
+    progress: float = 1.0,
+) -> Preview:
+    """Draw from policies, or sweep operations, for a few images.
 
-
-def save(blocks: Sequence[Block], path: str | Path) -> None:
-    """Write the picture; its kind follows from the name's ending.
+    Args:
+        what: a policy, its name or its file; an operation's name (see :mod:`pyaug.ops`); or
+            several of these, one below the other.
+        images: as :func:`pyaug.report.samples.from_any` takes them: paths of files and folders,
+            PIL images, tensors, arrays, or a list; by default bundled ones.
+        columns: draws from a policy, or magnitudes of an operation, for each image; 1 to 100.
+        rows: images shown of a folder or where none are given, 1 to 10; by default 3, or 1
+            with ``every``.
+        size: the longest side in pixels, 1 to 4096: larger images are scaled down to it before
+            they are augmented.
+        seeds: of the draws; with several, a grid for each.
+        every: a row for each sub-policy of a policy; of one with a single sub-policy, for each
+            candidate of its first stage.
+        magnitudes: what an operation is swept over, as :func:`pyaug.grids.swept` takes it: from
+            where to where in its unit, "usual" or "all".
+        progress: the fraction of training at which a schedule is shown.
 
     Raises:
-        InputError: an ending that is no picture's, or a file that cannot be written.
+        InputError: an unknown policy or operation, something that is no image, a magnitude that
+            the operation does not take, a number out of its range.
     """
-    try:
-        draw(blocks).save(path, **({"optimize": True} if Path(path).suffix == ".png" else {}))
-    except ValueError:
-        raise InputError(f"{path}: expected a name that ends in .png, .jpg or .webp") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    rows = (1 if every else 3) if rows is None else rows
+    for name, value in {"columns": columns, "rows": rows, "size": size}.items():
+        if not 1 <= value <= _LIMITS[name]:
+            raise InputError(f"{name}: expected 1 to {_LIMITS[name]}, got {value}")
+    chosen = [_resolved(one, magnitudes) for one in _several(what, "what")]
+    seeds = _several(seeds, "seeds")
+    if images is None:
+        subjects = grids.from_data(data_sets.load(), rows)
+    else:
+        subjects = samples.from_any(images, size=size, most=rows)
+    blocks: list[Block] = []
+    for name, policy in chosen:
+        varied = policy is not None or OPERATIONS[name].noise
+        for seed in seeds if varied else seeds[:1]:
+            draw: dict[str, Any] = {"count": columns, "seed": seed}
+            if policy is None:
+                made = [_swept(name, subjects, draw | {"magnitudes": magnitudes})]
+            else:
+                show = _every if every else _drawn
+                made = show(name, policy, subjects, draw | {"progress": progress})
+            said = f", seed {seed}" if varied and len(seeds) > 1 else ""
+            blocks += [replace(block, title=block.title + said) for block in made]
+    return Preview(tuple(blocks))
 
 
-def to_pil(shown: Shown) -> Image.Image:
-    """The image as PIL has it."""
-    pixels = shown.image.permute(1, 2, 0).numpy()
-    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+def check_path(path: str | Path) -> None:
+    """Refuse, before any work, a file that :meth:`Preview.save` could not write."""
+    path = Path(path)
+    if path.suffix.lower() not in (*_PICTURES, *_PAGES):
+        raise InputError(f"{path}: expected a name that ends in .png, .jpg, .webp or .html")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written (there is no folder {path.parent})")
+    if path.is_dir():
+        raise InputError(f"{path}: cannot be written (it is a folder)")
 
 
-def _tile(shown: Shown) -> Image.Image:
-    """The image in RGB, a small one enlarged by a whole factor."""
-    image = to_pil(shown).convert("RGB")
-    factor = max(1, round(_TILE / max(image.size)))
-    return image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
+def _several(given: Any, name: str) -> list[Any]:
+    """One or several, as a list."""
+    held = list(given) if isinstance(given, list | tuple) else [given]
+    if not held:
+        raise InputError(f"{name}: expected at least one, got none")
+    return held
 
 
-class _Texts:
-    """Lines that fit the width of a tile."""
-
-    def __init__(self, width: int):
-        self.width = width
-        fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # Pillow's own lacks × and −
-        self.title = ImageFont.truetype(fonts / "DejaVuSans-Bold.ttf", 15)
-        self.small = ImageFont.truetype(fonts / "DejaVuSans.ttf", 12)
-
-    def wrapped(self, lines: Sequence[str]) -> list[str]:
-        made = []
-        for line in lines:
-            current = ""
-            for word in line.split():
-                longer = f"{current} {word}".strip()
-                if current and self.small.getlength(longer) > self.width + _GAP // 2:
-                    made.append(current)
-                    longer = word
-                current = longer
-            made.append(current)
-        return made
+def _resolved(what: Policy | str | Path, magnitudes: grids.Magnitudes) -> tuple[str, Policy | None]:
+    """What it is called, and the policy; None for an operation."""
+    if isinstance(what, Policy):
+        return display.title(what), what
+    if isinstance(what, str) and what in OPERATIONS:
+        grids.swept(what, magnitudes)  # refuses what it does not take
+        return what, None
+    return str(what), policies.resolve(what)
 
 
-def _lay(draw, page: Image.Image, blocks, tiles, texts: _Texts, width: int) -> int:
-    """Draw everything; returns the height that it takes."""
-    y = _MARGIN
-    for block, block_tiles in zip(blocks, tiles, strict=True):
-        draw.text((_MARGIN, y), block.title, fill=_INK, font=texts.title)
-        y += 30
-        for row, row_tiles in zip(block.rows, block_tiles, strict=True):
-            tall = max(tile.height for tile in row_tiles)
-            lines = [texts.wrapped(shown.lines) for shown in row]
-            for column, tile in enumerate(row_tiles):
-                x = _MARGIN + column * (width + _GAP)
-                page.paste(tile, (x, y))
-                edge = (x - 1, y - 1, x + tile.width, y + tile.height)
-                draw.rectangle(edge, outline=_EDGE)
-                for i, line in enumerate(lines[column]):
-                    fill = _INK if column else _FAINT
-                    draw.text((x, y + tall + 4 + i * _LINE), line, fill=fill, font=texts.small)
-            y += tall + 4 + _LINE * max(map(len, lines)) + _GAP
-        y += _GAP
-    return y - 2 * _GAP + _MARGIN
+def _drawn(name: str, policy: Policy, subjects: Sequence[Subject], draw: dict) -> list[Block]:
+    rows = zip(subjects, grids.draws(policy, subjects, **draw), strict=True)
+    grid = [[Shown(s.image, (s.name,)), *row] for s, row in rows]
+    return [Block(name, grid, policy.source)]
+
+
+def _every(name: str, policy: Policy, subjects: Sequence[Subject], draw: dict) -> list[Block]:
+    found = grids.every(policy, subjects, **draw)
+    return [
+        Block(f"{name}, {subject.name}", rows, policy.source)
+        for subject, rows in zip(subjects, found, strict=True)
+    ]
+
+
+def _swept(name: str, subjects: Sequence[Subject], draw: dict) -> Block:
+    row = OPERATIONS[name]
+    rows = zip(subjects, grids.sweep(name, subjects, **draw), strict=True)
+    grid = [[Shown(s.image, (s.name,)), *swept] for s, swept in rows]
+    return Block(f"{name}, {row.unit}" if row.unit else name, grid, row.summary)

@@ -35,6 +35,10 @@ class Record:
     policy: Policy | None
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds of what a search trained before and between its rounds, by folder."""
+    device: str = ""
+    """What it ran on, in words; empty where that was not recorded."""
+    processes: int = 1
+    """How many torchrun had started."""
 
     @property
     def method(self) -> str:
@@ -44,8 +48,18 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch is in the log."""
+        """Whether a search has its policy, or every epoch of a training is in the log."""
+        if self.method:
+            return self.policy is not None
         return bool(self.log) and self.log[-1].get("epoch") == self.config.get("epochs")
+
+    @property
+    def again(self) -> str:
+        """The command that makes the run from nothing, as one types it; empty for none."""
+        command = short(self.command)
+        if self.processes > 1 and command.startswith("pyaug "):
+            return f"torchrun --nproc-per-node {self.processes} -m {command}"
+        return command
 
     @property
     def seconds(self) -> float:
@@ -140,21 +154,20 @@ def read(folder: str | Path) -> Story:
     search = own if own and own.method else None
     if search is None and not trainings:
         raise InputError(f"{folder}: expected a run's config.json, or folders of trainings")
-    if search and search.policy is None:
-        where = f"after {search.axis} {len(search.log)}"
-        raise InputError(f"{folder}: no policy yet: the search stopped {where}; see --resume")
+    if search and not search.log:
+        raise InputError(f"{folder}: no round of the search has ended yet; see --resume")
     if search is None and not any(r.log for r in trainings):
         raise InputError(f"{folder}: no epoch of the training has ended yet; see --resume")
     return Story(folder, search, _groups([r for r in trainings if r.log]))
 
 
 def short(command: str) -> str:
-    """A recorded command as one types it: without the interpreter and its path."""
+    """A recorded command as one types it: without the interpreter, its path and --resume."""
     words = shlex.split(command)
     for i, word in enumerate(words):
         if Path(word).name == "pyaug" or (word == "-m" and words[i + 1 : i + 2] == ["pyaug"]):
             rest = words[i + (2 if word == "-m" else 1) :]
-            return shlex.join(["pyaug", *rest])
+            return shlex.join(["pyaug", *(word for word in rest if word != "--resume")])
         if word.endswith(".py"):
             return shlex.join(["python", *words[i:]])
     return command
@@ -177,6 +190,8 @@ def _record(path: Path) -> Record:
                 str(log.parent.relative_to(path / "stages")): _seconds(_log(log))
                 for log in sorted((path / "stages").glob("**/log.jsonl"))
             },
+            device=facts.get("device", ""),
+            processes=facts.get("processes", 1),
         )
     except InputError:
         raise

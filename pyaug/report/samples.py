@@ -1,70 +1,105 @@
-"""Images before and after: what a policy draws for them, or one operation over its range."""
+"""The images that a report or a preview shows: of files, of arrays, of a data set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from pyaug import data as data_sets
-from pyaug import spaces
-from pyaug._native import NAMES, OPERATIONS
-from pyaug.augment import Augment
+from pyaug import grids
 from pyaug.data import images as image_files
 from pyaug.errors import InputError
-from pyaug.policy import Candidate, Policy, SubPolicy
-from pyaug.report import words
+from pyaug.grids import Subject, from_data
+from pyaug.images import to_batch
 
-_ROOM = 1 << 20  # running numbers kept for the draws of one image
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """An image to work on, uint8 [C, H, W], and what it is called."""
-
-    name: str
-    image: Tensor
+__all__ = ["from_any", "from_data", "from_files", "load", "save"]
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """An image, uint8 [C, H, W], and a line for each thing that was done to it."""
+def from_any(images: Any, *, size: int, most: int = 3) -> list[Subject]:
+    """Images of a user: paths as :func:`from_files` has them, PIL images, tensors and arrays.
 
-    image: Tensor
-    lines: tuple[str, ...]
-
-
-def from_files(paths: Sequence[str | Path], *, size: int) -> list[Subject]:
-    """Read images; those with a longer side than ``size`` pixels are scaled down to it.
+    Args:
+        images: one of these or a list; tensors (..., C, H, W) and arrays (H, W, C) as
+            :class:`pyaug.Augment` takes them, of which the first three channels are shown.
+        size: the longest side in pixels; larger images are scaled down to it.
+        most: images that a folder gives.
 
     Raises:
-        InputError: a file that is no image, named by its path.
+        InputError: something that is no image.
     """
     subjects = []
-    for path in map(str, paths):
-        with image_files.open_image(path) as header:
-            scale = min(1.0, size / max(header.size))
-            width, height = (max(1, round(scale * side)) for side in header.size)
-            shape = (1 if image_files.is_grey(header) else 3, height, width)
-        subjects.append(Subject(Path(path).name, image_files.read([path], shape, 0)))
+    for one in images if isinstance(images, list | tuple) else [images]:
+        if isinstance(one, str | Path):
+            subjects += from_files([one], size=size, most=most)
+            continue
+        if isinstance(one, Image.Image):
+            batch = _from_pil(one.copy(), size)[None]
+        else:
+            batch = _scaled(grids.to_bytes(to_batch(one, "preview: images")[0]), size)
+        subjects += [Subject(f"image {len(subjects) + i}", x) for i, x in enumerate(batch, 1)]
+    if not subjects:
+        raise InputError("preview: images: expected at least one image")
     return subjects
 
 
-def from_data(data: data_sets.DataSet, count: int, *, seed: int = 0) -> list[Subject]:
-    """Training images of different classes, as long as there are classes; drawn by the seed."""
-    split = data.train
-    places = data_sets.order(len(split), seed=seed, epoch=0).tolist()
-    labels = split.labels.tolist()
-    firsts = {labels[i]: i for i in reversed(places)}
-    chosen = [firsts[label] for label in sorted(firsts)]
-    count = min(count, len(chosen))
-    chosen = [chosen[(2 * i + 1) * len(chosen) // (2 * count)] for i in range(count)]
-    return [Subject(data.classes[labels[i]], split.images[i].cpu()) for i in chosen]
+def from_files(paths: Sequence[str | Path], *, size: int, most: int = 3) -> list[Subject]:
+    """Read images; those with a longer side than ``size`` pixels are scaled down to it.
+
+    Of a folder, ``most`` of the images in it and below are read, equally spaced by their names.
+
+    Raises:
+        InputError: a file that is no image, or a folder without any, named by its path.
+    """
+    return [
+        Subject(name, _read(file, size))
+        for path in map(Path, paths)
+        for name, file in _listed(path, most)
+    ]
+
+
+def _listed(path: Path, most: int) -> list[tuple[str, Path]]:
+    """A file, or files of a folder, each with what it is called."""
+    if not path.is_dir():
+        return [(path.name, path)]
+    found = [p for p in path.rglob("*") if p.suffix.lower() in image_files.EXTENSIONS]
+    found = sorted(p for p in found if not p.name.startswith("."))
+    if not found:
+        raise InputError(f"{path}: expected image files in this folder, found none")
+    count = min(most, len(found))
+    chosen = [found[(2 * i + 1) * len(found) // (2 * count)] for i in range(count)]
+    return [(str(p.relative_to(path)), p) for p in chosen]
+
+
+def _read(path: Path, size: int) -> Tensor:
+    with image_files.open_image(str(path)) as image:
+        try:
+            return _from_pil(image, size)
+        except (OSError, SyntaxError) as error:  # as of a file that was cut short
+            raise InputError(f"{path}: unreadable image ({error})") from error
+
+
+def _from_pil(image: Image.Image, size: int) -> Tensor:
+    """uint8 [C, H, W], grey or RGB, the way up that its camera noted."""
+    image.draft(None, (size, size))  # a photograph is decoded at a fraction of its size
+    image = ImageOps.exif_transpose(image)
+    channels = 1 if image_files.is_grey(image) else 3
+    pixels = image_files.to_tensor(image, (channels, image.height, image.width))
+    return _scaled(grids.to_bytes(pixels[None]), size)[0]
+
+
+def _scaled(batch: Tensor, size: int) -> Tensor:
+    """uint8 [B, C, H, W], the longer side ``size`` at most."""
+    longest = max(batch.shape[2:])
+    if longest <= size:
+        return batch
+    shape = [max(1, round(side * size / longest)) for side in batch.shape[2:]]
+    return F.interpolate(batch, shape, mode="bilinear", antialias=True)
 
 
 def save(path: Path, subjects: Sequence[Subject]) -> None:
@@ -82,75 +117,3 @@ def load(path: Path) -> list[Subject]:
     except Exception as error:  # numpy, zipfile and zlib each have their own
         raise InputError(f"{path}: expected the images that a report kept, whole") from error
     return [Subject(name, image) for name, image in zip(names, images, strict=True)]
-
-
-def draws(
-    policy: Policy, subjects: Sequence[Subject], *, count: int, seed: int = 0
-) -> list[list[Shown]]:
-    """For each image ``count`` draws; a schedule's at the end of training."""
-    augment = Augment(policy, seed=seed)
-    augment.progress = 1.0
-    rows = []
-    for row, subject in enumerate(subjects):
-        index = row * _ROOM + torch.arange(count)
-        program = augment.sample(count, index=index)
-        images = subject.image.expand(count, -1, -1, -1)
-        try:
-            out = augment.apply(images, program, partners=_partners(subjects, subject))
-        except InputError as error:
-            raise InputError(f"{subject.name}: {error}") from None
-        steps = zip(program.operation.tolist(), program.magnitude.tolist(), strict=True)
-        lines = [
-            tuple(words.drawn(NAMES[o], m) for o, m in zip(*step, strict=True) if o)
-            or ("untouched",)
-            for step in steps
-        ]
-        rows.append([Shown(*pair) for pair in zip(out, lines, strict=True)])
-    return rows
-
-
-def sweep(
-    operation: str, subjects: Sequence[Subject], *, count: int, seed: int = 0
-) -> list[list[Shown]]:
-    """For each image one operation at ``count`` magnitudes over its range.
-
-    The range is TrivialAugment's wide one where it has the operation, with both signs, otherwise
-    all that the operation takes.
-
-    Raises:
-        InputError: an unknown operation.
-    """
-    if operation not in OPERATIONS:
-        known = ", ".join(NAMES)
-        raise InputError(f"unknown operation {operation!r}; known: {known}")
-    magnitudes: list[float | None] = [None]
-    if OPERATIONS[operation].has_magnitude:
-        magnitudes = np.linspace(*_range(operation), count).tolist()
-    columns = []
-    for magnitude in magnitudes:
-        candidate = Candidate(operation, magnitude)
-        policy = Policy((SubPolicy(((candidate,),)),))
-        columns.append([row[0] for row in draws(policy, subjects, count=1, seed=seed)])
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _range(operation: str) -> tuple[float, float]:
-    for axis in spaces.wide(translate=0.5):
-        if axis.operation == operation:
-            low, high = sorted((axis.weak, axis.strong))
-            mirrored = 2 * OPERATIONS[operation].identity - high
-            return (mirrored if axis.random_sign else low), high
-    return OPERATIONS[operation].low, OPERATIONS[operation].high
-
-
-def _partners(subjects: Sequence[Subject], like: Subject) -> Tensor:
-    """All images in the shape of one: [P, C, H, W], what sample_pairing draws from."""
-    made = []
-    for subject in subjects:
-        image = subject.image
-        if image.shape != like.image.shape:
-            image = F.interpolate(image[None].float(), like.image.shape[1:], mode="area")[0]
-            grey = image.mean(0, keepdim=True) if like.image.shape[0] == 1 else image
-            image = grey.expand(like.image.shape).round().to(torch.uint8)
-        made.append(image)
-    return torch.stack(made)

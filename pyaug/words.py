@@ -10,8 +10,6 @@ from pyaug import policy as nouns
 from pyaug._native import OPERATIONS
 from pyaug.policy import Candidate, Policy, SubPolicy
 
-_LEADING = 3  # candidates of a stage that are listed
-_LISTED = 25  # sub-policies that are listed
 _SHORT = {  # by unit, for a caption
     "degrees": "{:.0f}°",
     "factor": "×{:.2f}",
@@ -137,7 +135,8 @@ def strengths(policy: Policy) -> dict[str, str]:
         means = [(rate, _mean(c)) for rate, c in candidates]
         mean = math.fsum(r * m for r, m in means) / math.fsum(r for r, _ in means)
         low, high = min(m for _, m in means), max(m for _, m in means)
-        made[operation] = _signed(first, mean, f", {_span(low, high)}")
+        more = f", {_span(low, high)}" if _number(low) != _number(high) else ""
+        made[operation] = _signed(first, mean, more)
     return made
 
 
@@ -168,22 +167,29 @@ def sentences(policy: Policy) -> list[str]:
     return said
 
 
-def sub_policies(policy: Policy) -> tuple[list[SubPolicyLines], int]:
-    """The heaviest sub-policies in their own order, and how many there are in all."""
+def sub_policies(
+    policy: Policy, *, most: int = 25, leading: int = 3
+) -> tuple[list[SubPolicyLines], int]:
+    """The ``most`` heaviest sub-policies in their own order, and how many there are in all.
+
+    Of every stage the ``leading`` candidates are listed, as far as they have 5% of its weight.
+    """
     policy = policy.at(1.0)
     total = sum(s.weight for s in policy.sub_policies)
     numbered = list(enumerate(policy.sub_policies, 1))
-    heaviest = sorted(numbered, key=lambda pair: -pair[1].weight)[:_LISTED]
+    heaviest = sorted(numbered, key=lambda pair: -pair[1].weight)[:most]
     rows = [
-        SubPolicyLines(number, s.weight / total, s.probability, [_stage(t) for t in s.stages])
+        SubPolicyLines(
+            number, s.weight / total, s.probability, [_stage(t, leading) for t in s.stages]
+        )
         for number, s in sorted(heaviest, key=lambda pair: pair[0])
     ]
     return rows, len(numbered)
 
 
-def _stage(stage: nouns.Stage) -> StageLines:
+def _stage(stage: nouns.Stage, leading: int) -> StageLines:
     total = sum(c.weight for c in stage)
-    ordered = sorted(stage, key=lambda c: -c.weight)[:_LEADING]
+    ordered = sorted(stage, key=lambda c: -c.weight)[:leading]
     shown = [c for c in ordered if c.weight >= 0.05 * total] or ordered[:1]
     lines = [Line(c.operation, c.weight / total, c.probability, in_unit(c)) for c in shown]
     return StageLines(lines, len(stage) - len(shown))
