@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module, metadata
 
@@ -35,6 +36,7 @@ COMMANDS = {
     "compare": "search and train with several methods and policies, and write one table",
     "bench": "measure pyaug beside other libraries",
     "preview": "draw what a policy or an operation does to images",
+    "convert": "read and write policies as other libraries have them",
     "report": "write the report of a run anew",
     "policies": "list the policies that are known by name",
     "ops": "list the operations",
@@ -42,7 +44,7 @@ COMMANDS = {
 }
 _EXTRA = ("tyro", "rich", "matplotlib", "jinja2", "optuna")
 # Of these; the others need the report's too.
-_NEEDED = dict.fromkeys(("preview", "bench"), ("tyro", "matplotlib"))
+_NEEDED = dict.fromkeys(("preview", "bench"), ("tyro", "matplotlib")) | {"convert": ("tyro",)}
 _RESUMED = ("search", "train", "compare")
 
 
@@ -52,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     arguments = [argument for argument in given if argument != "--debug"]
     try:
-        _dispatch(arguments)
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = _warn
+            _dispatch(arguments)
         sys.stdout.flush()
         return 0
     except SystemExit as stop:  # tyro's, after --help
@@ -66,6 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, line = _verdict(error, given)
         print(" ".join(line.split()), file=sys.stderr)
         return code
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line, without the place in the source."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _verdict(error: BaseException, given: list[str]) -> tuple[int, str]:
@@ -91,7 +101,7 @@ def _dispatch(arguments: list[str]) -> None:
         _plain(name, rest)
     else:
         _need(name)
-        import_module("pyaug.commands").COMMANDS[name](rest)
+        import_module(f"pyaug.commands.{name}").main(rest)
 
 
 def _plain(name: str, rest: list[str]) -> None:

@@ -14,7 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pyaug import cli, commands, data, ops, policies, train
+from pyaug import cli, data, ops, policies, train
+from pyaug.commands.options import General, Source
+from pyaug.commands.preview import Preview
+from pyaug.commands.train import label
 from pyaug.errors import InputError
 from pyaug.policy import Policy
 from pyaug.search import faster_aa
@@ -121,17 +124,6 @@ REFUSED = {
     "train --policy {files}/broken.json": "broken.json",
     "train --policy {files}/melt.json": "sub_policies[0].stages[0][2]",
     "train --policy {files}/empty": "empty",
-    "preview --policy melt": "melt",
-    "preview --op melt": "melt",
-    "preview --columns 0": "columns",
-    "preview --rows 11": "rows",
-    "preview --size 0": "size",
-    "preview {files}/file": "file",
-    "preview {files}/none.png": "none.png",
-    "preview {files}/classes": "classes",
-    "preview {files}/photo.jpg --op rotate_90 --out {files}/x.png": "photo.jpg",
-    "preview --out {files}/none/x.png": "none/x.png",
-    "preview --out {files}/x.melt": "x.melt",
     "report": "PATH",
     "report {files}/none": "none",
     "report {files}/empty": "empty",
@@ -221,10 +213,10 @@ def words_of(out):
 @pytest.mark.parametrize(
     ("command", "configs"),
     [
-        ("search faster-aa", (faster_aa.Config, commands.General)),
-        ("train", (train.Config, commands.General)),
-        ("preview", (commands.Preview,)),
-        ("report", (commands.Source,)),
+        ("search faster-aa", (faster_aa.Config, General)),
+        ("train", (train.Config, General)),
+        ("preview", (Preview,)),
+        ("report", (Source,)),
     ],
 )
 def test_help_mentions_every_option_with_its_default(command, configs, pyaug):
@@ -295,30 +287,6 @@ def test_runs_go_to_the_folder_that_the_help_names(pyaug, files, tmp_path, monke
     assert (tmp_path / "runs" / "train" / "report.html").exists()
 
 
-def test_preview_on_images_and_without(pyaug, files, tmp_path):
-    out = tmp_path / "own.png"
-    photo = files / "photo.jpg"
-    assert pyaug("preview", "--op", "rotate", photo, "--columns", 3, "--out", out)[0] == 0
-    with Image.open(out) as image:
-        assert image.width > 4 * 112
-    again = tmp_path / "again.png"
-    for path in (out, again):
-        assert pyaug("preview", "--columns", 2, "--seed", 5, "--rows", 1, "--out", path)[0] == 0
-    assert out.read_bytes() == again.read_bytes()
-    assert pyaug("preview", "--columns", 2, "--seed", 6, "--rows", 1, "--out", again)[0] == 0
-    assert out.read_bytes() != again.read_bytes()
-
-
-def test_two_policies_below_one_another(pyaug, tmp_path):
-    heights = []
-    for words in (["randaugment"], ["randaugment", "--policy", "uniformaugment"]):
-        out = tmp_path / "preview.png"
-        assert pyaug("preview", "--policy", *words, "--rows", 1, "--out", out)[0] == 0
-        with Image.open(out) as image:
-            heights.append(image.height)
-    assert heights[1] > 1.5 * heights[0]
-
-
 WITHOUT_EXTRAS = """
 import sys
 sys.modules.update(dict.fromkeys(("tyro", "rich", "matplotlib", "jinja2")))
@@ -366,9 +334,9 @@ def test_every_search_is_a_module_with_a_config():
 
 
 def test_a_policy_names_a_folder():
-    assert commands._label(None) == "baseline"
-    assert commands._label("runs/x/policy.json") == "policy"
-    assert commands._label("a b/é.json") == "é"
-    assert commands._label("trivialaugment-wide") == "trivialaugment-wide"
+    assert label(None) == "baseline"
+    assert label("runs/x/policy.json") == "policy"
+    assert label("a b/é.json") == "é"
+    assert label("trivialaugment-wide") == "trivialaugment-wide"
     with pytest.raises(InputError):
         policies.resolve(Path("missing.json"))

@@ -57,8 +57,8 @@ def bad_empty_file(root):
 
 def bad_depth(root):
     put_folder(root)
-    Image.fromarray(pixels(5, 6).astype(np.uint16)).save(root / "a" / "0.png")
-    return f"{root / 'a' / '0.png'}: expected 8 bits a channel, got mode I;16"
+    Image.fromarray(pixels(5, 6).astype(np.uint16)).save(root / "a" / "3.png")
+    return f"{root / 'a' / '3.png'}: expected 8 bits, as the images before it, got 16"
 
 
 def bad_sizes(root):
@@ -120,8 +120,8 @@ def test_an_image_that_breaks_later_is_named_by_its_path(tmp_path, workers):
 BAD_NPZ = {
     "no images": ({"images": None}, "expected an array 'images', got labels"),
     "no labels": ({"labels": None}, "expected an array 'labels', got images"),
-    "floats": ({"images": np.zeros((20, 6, 5), np.float32)}, "images: expected uint8 (N, H, W)"),
-    "two channels": ({"images": pixels(20, 6, 5, 2)}, "got uint8 (20, 6, 5, 2)"),
+    "floats": ({"images": np.zeros((20, 6, 5), np.float32)}, "images: expected uint8 or uint16 (N"),
+    "no channels": ({"images": pixels(20, 6, 5, 0)}, "got uint8 (20, 6, 5, 0)"),
     "flat images": ({"images": pixels(20, 30)}, "got uint8 (20, 30)"),
     "no pixels": ({"images": pixels(20, 0, 5)}, "got uint8 (20, 0, 5)"),
     "no image": ({"images": pixels(0, 6, 5), "labels": np.zeros(0, int)}, "got 0 images and 0"),
@@ -210,8 +210,8 @@ BAD_ITEMS = {
     "text": (("x.png", 0), "item 3: expected a PIL image, tensor or array, got str"),
     "normalised": ((torch.full((3, 4, 4), -1.0), 0), "item 3: expected floats in [0, 1]"),
     "nan": ((torch.full((3, 4, 4), torch.nan), 0), "item 3: expected floats in [0, 1]"),
-    "int32": ((torch.zeros(3, 4, 4, dtype=torch.int32), 0), "item 3: expected uint8 or floats"),
-    "channels": ((torch.zeros(4, 4, 4), 0), "item 3: expected an image of 1 or 3 channels"),
+    "int32": ((torch.zeros(3, 4, 4, dtype=torch.int32), 0), "item 3: expected uint8, uint16 or"),
+    "axes": ((torch.zeros(1, 3, 4, 4), 0), "item 3: expected an image of 2 or 3 axes"),
     "float label": ((pixels(4, 4), 1.0), "item 3: label: expected an integer from 0, got 1.0"),
     "negative label": ((pixels(4, 4), -1), "item 3: label: expected an integer from 0, got -1"),
     "other size": (
@@ -241,7 +241,8 @@ def test_what_is_no_dataset_is_refused():
     [
         (torch.zeros(4, 1, 2, 2), torch.arange(4)),
         (torch.zeros(4, 2, 2, dtype=torch.uint8), torch.arange(4)),
-        (torch.zeros(4, 2, 2, 2, dtype=torch.uint8), torch.arange(4)),
+        (torch.zeros(4, 0, 2, 2, dtype=torch.uint8), torch.arange(4)),
+        (torch.zeros(4, 1, 2, 2, dtype=torch.int16), torch.arange(4)),
         (torch.zeros(4, 3, 0, 2, dtype=torch.uint8), torch.arange(4)),
         (torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.arange(4).float()),
         (torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.tensor([True] * 4)),

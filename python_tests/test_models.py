@@ -154,7 +154,7 @@ def test_what_is_wrong_with_a_name_is_said():
         assert said(name) == f"model: expected {expected}, got {name}"
     unknown = said("vgg")
     assert unknown.startswith("model: expected one of ") and unknown.endswith(", got 'vgg'")
-    forms = ("wrn-DEPTH-WIDTH", "shake-26-2xWIDTHd", "pyramid-DEPTH-ALPHA")
+    forms = ("wrn-DEPTH-WIDTH", "shake-26-2xWIDTHd", "pyramid-DEPTH-ALPHA", "FILE.py:FUNCTION")
     assert set(unknown[23:-11].split(", ")) == {*models.names(), *forms}
 
 

@@ -11,7 +11,9 @@ import pytest
 import torch
 from test_compare import arrays
 
-from pyaug import commands, models, policies
+from pyaug import models, policies
+from pyaug.commands import compare
+from pyaug.commands.parsing import parse
 from pyaug.data import DataSet, Split
 from pyaug.errors import InputError
 from pyaug.train.config import complete
@@ -62,7 +64,7 @@ def options_of(name):
         path = Path("runs/reproduce") / comparison / f"search-{method}-0" / "policy.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         policies.get("randaugment").save(path)
-    return commands._parse(commands.Compare, words_of(name), "compare", "")
+    return parse(compare.Compare, words_of(name), "compare", "")
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def test_every_command_is_one_that_pyaug_takes(name, anywhere, monkeypatch):
     options = options_of(name)
     assert options.out == Path("runs/reproduce") / name
     data = blank(options.data)
-    columns = commands.columns(options)
+    columns = compare.columns(options)
     assert len({column.name for column in columns}) == len(columns)
     for column in columns:
         assert complete(column.training, data).model == (options.training.model)
@@ -104,7 +106,7 @@ def test_a_wrong_option_would_be_noticed(anywhere, monkeypatch):
     wrong = comparisons.COMPARISONS["reduced-cifar10"].replace("ddas.train", "ddas.melt")
     monkeypatch.setitem(comparisons.COMPARISONS, "reduced-cifar10", wrong)
     with pytest.raises(InputError, match="melt"):
-        commands.columns(options_of("reduced-cifar10"))
+        compare.columns(options_of("reduced-cifar10"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -112,7 +114,7 @@ def test_policies_come_from_searches_of_earlier_comparisons(name, anywhere):
     earlier = COMMANDS[: COMMANDS.index(name)]
     for comparison, method in needed(name):
         assert comparison in earlier
-        searched = [c.name for c in commands.columns(options_of(comparison)) if c.method]
+        searched = [c.name for c in compare.columns(options_of(comparison)) if c.method]
         assert method in searched
 
 
@@ -123,7 +125,7 @@ def test_reduced_cifar10_comes_first_and_is_as_it_should_be(anywhere):
         "cifar10", 4000, 5,
     )  # fmt: skip
     assert (options.training.model, options.training.epochs) == ("wrn-28-10", 200)
-    columns = {column.name: column for column in commands.columns(options)}
+    columns = {column.name: column for column in compare.columns(options)}
     assert next(iter(columns)) == "baseline"
     expected = {"crop-flip", "random", "trivialaugment-wide", "randaugment", "autoaugment-cifar10"}
     expected |= {"faster-aa", "ddas", "deep-aa", "aws", "a2-aug", "fast-aa"}
@@ -144,7 +146,7 @@ def test_every_table_has_a_figure_and_a_column_for_each_cell(table, anywhere):
         if row.comparison in comparisons.SCRIPTS:
             assert set(table.columns.values()) == {"AF", "NF", "IT", "AV"}
             continue
-        columns = {c.name: c for c in commands.columns(options_of(row.comparison))}
+        columns = {c.name: c for c in compare.columns(options_of(row.comparison))}
         meant = [row.columns.get(name, name) for name in table.columns.values()]
         assert any(meant)
         assert set(row.columns) <= set(table.columns.values())

@@ -1,5 +1,6 @@
 """Data sets: known ones by name, folders, arrays, any torch Dataset; and their batches."""
 
+from pyaug.data.collate import Collate, Indexed
 from pyaug.data.from_torch import from_dataset
 from pyaug.data.loader import Batch, Loader, order
 from pyaug.data.loading import load, names
@@ -8,7 +9,9 @@ from pyaug.data.stratified import stratified_index, stratified_splits, stratifie
 
 __all__ = [
     "Batch",
+    "Collate",
     "DataSet",
+    "Indexed",
     "Lazy",
     "Loader",
     "Split",

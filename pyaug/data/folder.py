@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pyaug.data.arrays import hold_out
-from pyaug.data.images import EXTENSIONS, common_shape
+from pyaug.data.images import EXTENSIONS, common_form
 from pyaug.data.images import read as read_image
 from pyaug.data.sets import DataSet, Lazy, Split
 from pyaug.errors import InputError
@@ -30,10 +31,16 @@ def read(path: Path, *, image_size: int | None, held_out: float, hold_gib: float
     return DataSet(path.resolve().name, train, test, classes)
 
 
-def files(paths: list[str], labels: list[int], shape: tuple[int, int, int]) -> Split:
-    """A split of image files, decoded on demand to this (C, H, W)."""
-    images = Lazy(partial(read_image, paths, shape), torch.arange(len(paths)), shape)
-    return Split(images, torch.tensor(labels))
+def files(
+    paths: list[str],
+    labels: list[int],
+    shape: tuple[int, int, int],
+    *,
+    dtype: torch.dtype = torch.uint8,
+) -> Split:
+    """A split of image files, decoded on demand to this (C, H, W) and type."""
+    get = partial(read_image, paths, shape, dtype)
+    return Split(Lazy(get, torch.arange(len(paths)), shape, dtype=dtype), torch.tensor(labels))
 
 
 def _test_folder(path: Path) -> Path:
@@ -66,7 +73,7 @@ def _splits(
 ) -> list[Split]:
     paths = [[p for members in part.values() for p in members] for part in listed]
     labels = [[c for c, members in enumerate(part.values()) for _ in members] for part in listed]
-    shape = common_shape([p for part in paths for p in part], image_size)
-    splits = [files(p, y, shape) for p, y in zip(paths, labels, strict=True)]
-    taken = sum(map(len, paths)) * shape[0] * shape[1] * shape[2]
+    shape, dtype = common_form([p for part in paths for p in part], image_size)
+    splits = [files(p, y, shape, dtype=dtype) for p, y in zip(paths, labels, strict=True)]
+    taken = sum(map(len, paths)) * math.prod(shape) * dtype.itemsize
     return [split.hold() for split in splits] if taken <= hold_gib * 2**30 else splits

@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """Some images of a split, on the loader's device."""
 
     images: Tensor
-    """uint8 `[B, C, H, W]`."""
+    """uint8 or uint16 `[B, C, H, W]`."""
     labels: Tensor
     """int64 `[B]`."""
     index: Tensor

@@ -29,8 +29,9 @@ def load(
     Args:
         name_or_path: a name of `names()`; or a folder of class folders, or of `train/` and `val/`
             (otherwise `test/`) with class folders; or an `.npz` of `images` (N, H, W) or
-            (N, H, W, C) uint8, `labels` (N,), if given `val_images` and `val_labels`, and `names`
-            (of the classes). A name wins over a folder of that name: write `./cifar10` for one.
+            (N, H, W, C), uint8 or uint16, `labels` (N,), if given `val_images` and `val_labels`,
+            and `names` (of the classes). A name wins over a folder of that name: write `./cifar10`
+            for one.
         root: where a known data set lies or is downloaded to; default: `pyaug` in the user's
             cache folder. ImageNet cannot be downloaded: its archives or folders must be there.
         image_size: bring all images to squares of this side, in pixels (shorter side resized,

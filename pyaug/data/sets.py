@@ -1,4 +1,4 @@
-"""What a data set is: two splits of labelled uint8 images, and the names of the classes."""
+"""What a data set is: two splits of labelled images, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from torch import Tensor
 from pyaug.data.ordering import order
 from pyaug.errors import InputError
 
+WHITE = {torch.uint8: 255, torch.uint16: 65535}
+"""The types of images, and the value that stands for 1 in each."""
+
 SAMPLED_FOR_STATISTICS = 1000
 """So many images of a set that is not held in memory give its mean and standard deviation."""
 
@@ -27,13 +30,20 @@ def cores() -> int:
 class Lazy:
     """Images that are decoded when they are asked for.
 
-    `get(i)` decodes image i of the source to uint8 `[C, H, W]`; it travels to DataLoader workers,
-    so it must pickle where these are not forked. `index` (int64) says which images of the source
-    these are, `shape` is `(C, H, W)`.
+    `get(i)` decodes image i of the source to `[C, H, W]` of `dtype`; it travels to DataLoader
+    workers, so it must pickle where these are not forked. `index` (int64) says which images of the
+    source these are, `shape` is `(C, H, W)`.
     """
 
-    def __init__(self, get: Callable[[int], Tensor], index: Tensor, shape: tuple[int, int, int]):
-        self.get, self.index, self.shape = get, index, shape
+    def __init__(
+        self,
+        get: Callable[[int], Tensor],
+        index: Tensor,
+        shape: tuple[int, int, int],
+        *,
+        dtype: torch.dtype = torch.uint8,
+    ):
+        self.get, self.index, self.shape, self.dtype = get, index, shape, dtype
 
     def __len__(self) -> int:
         return len(self.index)
@@ -43,11 +53,11 @@ class Lazy:
 
     def subset(self, index: Tensor) -> Lazy:
         """The images at these places."""
-        return Lazy(self.get, self.index[index], self.shape)
+        return Lazy(self.get, self.index[index], self.shape, dtype=self.dtype)
 
     def hold(self) -> Tensor:
-        """Decode all, in threads: uint8 `[N, C, H, W]`."""
-        images = torch.empty((len(self), *self.shape), dtype=torch.uint8)
+        """Decode all, in threads: `[N, C, H, W]`."""
+        images = torch.empty((len(self), *self.shape), dtype=self.dtype)
 
         def put(i: int) -> None:
             images[i] = self[i]
@@ -63,7 +73,7 @@ class Split:
     """One part of a data set.
 
     Args:
-        images: uint8 `[N, C, H, W]`, C = 1 or 3, or `Lazy` where they do not fit in memory.
+        images: uint8 or uint16 `[N, C, H, W]`, or `Lazy` where they do not fit in memory.
         labels: int64 `[N]`, from 0; other integers are converted.
 
     Raises:
@@ -75,11 +85,11 @@ class Split:
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        if isinstance(images, Tensor) and (images.dtype != torch.uint8 or images.ndim != 4):
+        if images.dtype not in WHITE or (isinstance(images, Tensor) and images.ndim != 4):
             came = f"{images.dtype} of shape {tuple(images.shape)}"
-            raise InputError(f"images: expected uint8 (N, C, H, W), got {came}")
-        if self.shape[0] not in (1, 3) or 0 in self.shape:
-            expected = "expected C = 1 or 3, H and W of at least 1"
+            raise InputError(f"images: expected uint8 or uint16 (N, C, H, W), got {came}")
+        if 0 in self.shape:
+            expected = "expected C, H and W of at least 1"
             raise InputError(f"images: {expected}, got (C, H, W) = {self.shape}")
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
             raise InputError(f"labels: expected integers, got {labels.dtype}")
@@ -100,6 +110,11 @@ class Split:
         """(C, H, W) of every image."""
         c, h, w = self.images.shape[-3:]
         return c, h, w
+
+    @property
+    def white(self) -> int:
+        """The value that stands for 1: 255, or 65,535 of 16 bits."""
+        return WHITE[self.images.dtype]
 
     @property
     def held(self) -> bool:
@@ -137,14 +152,14 @@ class DataSet:
 
     Args:
         name: what policies and recipes know it by, and reports call it.
-        train, test: images of one shape; each has every class.
+        train, test: images of one shape and type; each has every class.
         classes: names, in the labels' order.
         mean, std: per channel, of the train images in [0, 1]; computed where not given (exactly,
             or from 1,000 images where these are not held in memory).
 
     Raises:
         InputError: fewer than two classes, a label out of range, a class without images,
-            test images of another shape than the train images.
+            test images of another shape or type than the train images.
     """
 
     name: str
@@ -158,6 +173,9 @@ class DataSet:
         if self.train.shape != self.test.shape:
             shapes = f"{self.train.shape} to train and {self.test.shape} to test"
             raise InputError(f"{self.name}: expected images of one shape, got {shapes}")
+        if self.train.white != self.test.white:
+            kinds = f"{self.train.images.dtype} to train and {self.test.images.dtype} to test"
+            raise InputError(f"{self.name}: expected images of one type, got {kinds}")
         if len(self.classes) < 2:
             raise InputError(f"{self.name}: expected at least 2 classes, got {len(self.classes)}")
         for part, split in (("train", self.train), ("test", self.test)):
@@ -196,19 +214,21 @@ def check_classes(labels: Tensor, classes: tuple[str, ...], *, where: str) -> No
 def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, of the images in [0, 1].
 
-    They come from exact counts of the 256 levels, so they are the same on every device. The
-    deviation is at least half a level, so that constant images can be divided by it.
+    They come from exact counts of the levels, so they are the same on every device. The deviation
+    is at least half a level, so that constant images can be divided by it.
     """
     images = split.images
     if isinstance(images, Lazy):
         some = order(len(split), seed=0, epoch=0)[:SAMPLED_FOR_STATISTICS]
         images = images.subset(some).hold()
-    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
+    levels = split.white + 1
+    counts = torch.zeros(images.shape[1], levels, dtype=torch.float64)
     for chunk in images.split(1024):
         for c in range(images.shape[1]):
-            counts[c] += torch.bincount(chunk[:, c].flatten(), minlength=256).cpu()
+            values = chunk[:, c].flatten().int()  # torch counts no uint16
+            counts[c] += torch.bincount(values, minlength=levels).cpu()
     counts /= counts.sum(1, keepdim=True)
-    level = torch.arange(256, dtype=torch.float64) / 255
+    level = torch.arange(levels, dtype=torch.float64) / split.white
     mean = counts @ level
     variance = (counts * (level - mean[:, None]) ** 2).sum(1)
-    return tuple(mean.tolist()), tuple(variance.sqrt().clamp(min=0.5 / 255).tolist())
+    return tuple(mean.tolist()), tuple(variance.sqrt().clamp(min=0.5 / split.white).tolist())

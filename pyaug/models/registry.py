@@ -7,9 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from pyaug.errors import InputError
+from pyaug.models.own import as_own, headless
 from pyaug.models.pyramid import PyramidNet
 from pyaug.models.resnet import ResNet18
 from pyaug.models.shake_shake import ShakeShake
@@ -68,8 +70,9 @@ def names() -> tuple[str, ...]:
 
 
 def check(name: str) -> None:
-    """Raise InputError, before any work, unless `build` can build this model."""
-    _find(name)
+    """Raise InputError, before any work, for a name that `build` does not know."""
+    if as_own(name) is None:
+        _find(name)
 
 
 def build(name: str, *, classes: int, in_channels: int = 3, dropout: float = 0.0) -> nn.Module:
@@ -77,15 +80,18 @@ def build(name: str, *, classes: int, in_channels: int = 3, dropout: float = 0.0
 
     Args:
         name: see `names`. `resnet18` and `resnet50` are torchvision's, made for images of about 224
-            pixels, the others for about 32.
-        classes: number of logits; the last layer is called `fc`.
+            pixels, the others for about 32. Or a network of the user's own, as FILE.py:FUNCTION or
+            MODULE:FUNCTION; see :class:`pyaug.models.own.Own`.
+        classes: number of logits; the last layer of networks by name is called `fc`.
         in_channels: of the images.
         dropout: Wide-ResNets only, in [0, 1).
 
     Raises:
-        InputError: an unknown name, a missing torchvision, or dropout where there is none.
+        InputError: an unknown name, a missing torchvision, dropout where there is none, or what the
+            user's code raised.
     """
-    family, numbers = _find(name)
+    own = as_own(name)
+    family, numbers = _find(name) if own is None else (_Family(own.build), [])
     wide = family.make is WideResNet
     if not 0 <= dropout < 1 or (dropout and not wide):
         which = "in [0, 1)" if wide else f"0 for {name}"
@@ -94,15 +100,26 @@ def build(name: str, *, classes: int, in_channels: int = 3, dropout: float = 0.0
     return family.make(*numbers, classes=classes, in_channels=in_channels, **options)
 
 
-def features(name: str, in_channels: int = 3) -> tuple[nn.Module, int]:
+def features(
+    name: str, in_channels: int = 3, *, classes: int = 1, size: tuple[int, int] = (32, 32)
+) -> tuple[nn.Module, int]:
     """A model without its last layer, for searches and critics.
+
+    Args:
+        name, in_channels: as `build` has them.
+        classes, size: what a network of the user's own is built for, height and width of the images
+            in pixels.
 
     Returns:
         A module from float `[B, C, H, W]` to pooled features `[B, D]`, and D.
 
     Raises:
-        InputError: as `build`.
+        InputError: as `build`; a network of the user's own that does not end in a linear layer.
     """
+    own = as_own(name)
+    if own is not None:
+        model = own.build(classes=classes, in_channels=in_channels)
+        return headless(model, torch.zeros(2, in_channels, *size))
     model = build(name, classes=1, in_channels=in_channels)
     width = model.fc.in_features
     model.fc = nn.Identity()
@@ -120,7 +137,7 @@ def _find(name: str) -> tuple[_Family, list[int]]:
             if name in _TORCHVISION:
                 _require_torchvision(name)
             return family, numbers
-    known = ", ".join(dict.fromkeys((*names(), *_FAMILIES)))
+    known = ", ".join(dict.fromkeys((*names(), *_FAMILIES, "FILE.py:FUNCTION")))
     raise InputError(f"model: expected one of {known}, got {name!r}")
 
 

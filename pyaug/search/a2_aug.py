@@ -39,14 +39,16 @@ from torch import Tensor
 from pyaug import models, policies, spaces, train
 from pyaug.data import Batch, DataSet, Loader, Split
 from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, check_ranges
+from pyaug.planes import refuse_mixing
 from pyaug.policy import Policy
 from pyaug.progress import Progress
 from pyaug.search import sbn
 from pyaug.search.clock import Clock
 from pyaug.search.engine import Search, conduct
-from pyaug.search.parts import check_square, divide
+from pyaug.search.parts import check_square, divide, suited_policy
 from pyaug.train.config import complete, recipe
 from pyaug.train.loop import descend
+from pyaug.train.network import Model, settled
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate
 
@@ -75,7 +77,8 @@ class Config:
     weight_decay: float | None = None
     """L2 penalty on the network. Default: the recipe's."""
     model: str | None = None
-    """The network, one with batch norm: the recipe's; wrn-10-1 where that has none."""
+    """The network, one with batch norm: the recipe's; wrn-10-1 where that has none; or your
+    own, as FILE.py:FUNCTION."""
     distillation_scale: float | None = None
     """What the normalised logits are multiplied by before their softmax (eq. 8); 0: no
     distillation. Default, ours: 4 + 6 log10(classes), so 10 for 10 classes and 16 for 100."""
@@ -167,6 +170,7 @@ def search(
     resume: bool = False,
     branches: Sequence[Policy] | None = None,
     val: Split | None = None,
+    model: Model | None = None,
 ) -> Policy:
     """Train one network under N policies and return the one that suits the data set best.
 
@@ -180,12 +184,15 @@ def search(
         resume: go on in that folder after its last checkpoint.
         branches: two or more policies of your own instead of RandAugment's.
         val: images of your own to choose by, instead of a part of the training images.
+        model: a network of your own instead of ``config.model``, or what builds one; see
+            :data:`pyaug.train.network.Model`.
 
     Raises:
         InputError: an option out of range, too few images, a network without batch norm, before
             any work; a loss that is not finite.
     """
-    config, training = _complete(config or Config(), data, branches, val)
+    config = settled(config or Config(), data, model)
+    config, training = _complete(config, data, branches, val)
     about = {"test": data.test, "val": val}
     about["branches"] = "drawn" if branches is None else repr(tuple(branches))
     return conduct(
@@ -211,7 +218,8 @@ class _Search(Search):
     ):
         self.config, self.training, self.test = config, training, data.test
         self.device = torch.device(training.device)
-        self.branches = tuple(branches or draw_branches(config.augmentations))
+        drawn = branches or [suited_policy(p, data) for p in draw_branches(config.augmentations)]
+        self.branches = tuple(drawn)
         self.names = [f"{n} {policy.name}".strip() for n, policy in enumerate(self.branches, 1)]
         parts = {"train_images": (config.train_images, 1)}
         parts["val_images"] = (config.val_images if val is None else None, 1)
@@ -412,5 +420,6 @@ def _count(
         wanted = config.augmentations or "2 or more"
         raise InputError(f"branches: expected {wanted} policies, got {len(branches)}")
     for n, policy in enumerate(branches):
+        refuse_mixing(sorted(policy.operations), data.shape[0], f"branches[{n}]")
         check_square(policy.operations, data, f"branches[{n}]")
     return len(branches)

@@ -31,6 +31,7 @@ from pyaug.search.engine import Search, conduct
 from pyaug.search.ppo import Agent, Form, Pairs, shares
 from pyaug.search.proxies import Proxy, elements
 from pyaug.search.world import World
+from pyaug.train.network import Model, settled
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def search(
     resume: bool = False,
     space: Sequence[Candidate] | None = None,
     val: Split | None = None,
+    model: Model | None = None,
 ) -> Policy:
     """Search a policy for a data set (Algorithm 1).
 
@@ -109,14 +111,17 @@ def search(
         resume: go on in that folder after its last checkpoint.
         space: the elements of the pairs, each of probability 1; by default the paper's 36.
         val: validation images of your own.
+        model: a network of your own instead of ``config.model``, or what builds one; see
+            :data:`pyaug.train.network.Model`.
 
     Raises:
         InputError: an option out of range, too few images, before any work; a loss that is not
             finite.
     """
-    config, space = config or Config(), elements(space)
+    config, space = config or Config(), elements(space, data)
     _check(config, data, space)
     world = World.join(pick_device(config.device))
+    config = settled(config, data, model)
     about = {"val": val, "space": repr(space), "processes": world.size}
 
     def make() -> Search:

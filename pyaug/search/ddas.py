@@ -36,7 +36,8 @@ from pyaug.progress import Progress
 from pyaug.run import pick_device
 from pyaug.search.clock import Clock
 from pyaug.search.engine import Search, conduct
-from pyaug.search.parts import check_space, divide
+from pyaug.search.parts import check_space, divide, suited
+from pyaug.train.network import Model, settled
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate
 
@@ -66,7 +67,7 @@ class Config:
     val_batch_size: int = 256
     """Validation images a step, or all if they are fewer; 64 on ImageNet."""
     model: str = "wrn-40-2"
-    """The network; ResNet-18 on ImageNet."""
+    """The network; ResNet-18 on ImageNet; or your own, as FILE.py:FUNCTION."""
     learning_rate: float = 0.05
     """eta at the beginning, of SGD; it falls as a cosine to 0. 0.01 on ImageNet."""
     momentum: float = 0.9
@@ -174,6 +175,7 @@ def search(
     resume: bool = False,
     space: Sequence[Candidate] | None = None,
     val: Split | None = None,
+    model: Model | None = None,
 ) -> Policy:
     """Search a schedule of policies for a data set.
 
@@ -188,13 +190,15 @@ def search(
             data set, :func:`pyaug.spaces.ddas`.
         val: validation images of your own; the training images are then for training alone, and
             ``val_images`` must not be given.
+        model: a network of your own instead of ``config.model``, or what builds one; see
+            :data:`pyaug.train.network.Model`.
 
     Raises:
         InputError: an option out of range, too few images, before any work; a loss that is not
             finite.
     """
-    config = config or Config()
-    space = tuple(spaces.ddas(data.name) if space is None else space)
+    config = settled(config or Config(), data, model)
+    space = suited(spaces.ddas(data.name), data) if space is None else tuple(space)
     _check(config, data, space)
     about = {"val": val, "space": repr(space)}
     made = {"run": run, "resume": resume, "inputs": about}
@@ -225,7 +229,7 @@ class _Search(Search):
         classes, channels = len(data.classes), data.shape[0]
         self.model = models.build(config.model, classes=classes, in_channels=channels)
         self.model.to(self.device).train()
-        self.theta = list(self.model.parameters())
+        self.theta = [w for w in self.model.parameters() if w.requires_grad]
         self.sgd = torch.optim.SGD(
             self.theta,
             lr=config.learning_rate,
@@ -314,7 +318,7 @@ class _Search(Search):
         with self.clock("forward"):
             loss = F.cross_entropy(self.model(images), labels)
         with self.clock("backward"):
-            gradients = torch.autograd.grad(loss, self.theta)
+            gradients = torch.autograd.grad(loss, self.theta, materialize_grads=True)
             return loss.detach(), torch.cat([gradient.flatten() for gradient in gradients])
 
     def descend(self, g: Tensor, rate: float) -> None:

@@ -32,7 +32,8 @@ from pyaug.run import pick_device
 from pyaug.search.clock import Clock
 from pyaug.search.engine import Search, conduct
 from pyaug.search.gradient_matching import cosine, gradient, layer_loss, penalised, rewards
-from pyaug.search.parts import check_space, divide
+from pyaug.search.parts import check_space, divide, suited
+from pyaug.train.network import Model, settled
 from pyaug.train.pipeline import Pipeline
 
 _ROUND = 32  # iterations between two checkpoints
@@ -51,7 +52,8 @@ class Config:
     train_images: int | None = None
     """Images that are augmented: 35,000, or half of those left if that is fewer."""
     model: str = "wrn-40-2"
-    """The network whose gradients are matched; resnet18 on ImageNet."""
+    """The network whose gradients are matched; resnet18 on ImageNet; or your own, as
+    FILE.py:FUNCTION."""
     pretraining_epochs: int = 45
     """Epochs of the pre-training; 30 on ImageNet."""
     pretraining_rate: float = 0.1
@@ -146,6 +148,7 @@ def search(
     resume: bool = False,
     space: Sequence[Candidate] | None = None,
     val: Split | None = None,
+    model: Model | None = None,
 ) -> Policy:
     """Search a policy for a data set; it is meant to be trained with no default augmentation.
 
@@ -159,17 +162,30 @@ def search(
         resume: go on in that folder after its last checkpoint.
         space: the transformations, the identity among them; by default the paper's 139.
         val: validation images of your own; ``val_images`` must then not be given.
+        model: a network of your own instead of ``config.model``, or what builds one; see
+            :data:`pyaug.train.network.Model`.
 
     Raises:
         InputError: an option out of range, a space without the identity, too few images, before
             any work.
     """
-    config = config or Config()
-    space = tuple(spaces.deep_autoaugment(data.name) if space is None else space)
+    needs = {"needs": "derivatives in forward mode", "trial": try_network}
+    config = settled(config or Config(), data, model, **needs)
+    space = suited(spaces.deep_autoaugment(data.name), data) if space is None else tuple(space)
     _check(config, data, space)
     about = {"val": val, "space": repr(space)}
     made = {"run": run, "resume": resume, "inputs": about}
     return conduct(lambda: _Search(data, config, space, val), data, config, **made)
+
+
+def try_network(config: Config, data: DataSet) -> None:
+    """Match the gradients of two images, which not every network allows."""
+    device, classes = pick_device(config.device), len(data.classes)
+    network = models.build(config.model, classes=classes, in_channels=data.shape[0])
+    images, labels = torch.rand(2, *data.shape, device=device), torch.arange(2, device=device)
+    network.to(device).eval()
+    g = gradient(network, images, labels, images.new_ones(2))
+    rewards(network, images, labels, g, g)
 
 
 class _Search(Search):

@@ -20,6 +20,7 @@ from pyaug.policy import Policy
 from pyaug.progress import Progress
 from pyaug.run import Run, alone, capture_rng, isolated_rng, progress, restore_rng
 from pyaug.search.world import World
+from pyaug.train.network import going_on
 
 
 class Search(ABC):
@@ -142,7 +143,8 @@ def _fit(search: Search, folder: Run | None) -> None:
     state = search.world.broadcast(state)
     if state is not None:
         done, search.finished = state["rounds"], state["finished"]
-        search.restore(state["search"])
+        with going_on(search.folder or "the run"):
+            search.restore(state["search"])
         restore_rng(state["rng"])
     total = search.rounds * search.steps
     shown = {"stream": io.StringIO()} if search.world.rank else {}

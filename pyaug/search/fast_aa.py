@@ -42,9 +42,10 @@ from pyaug.progress import Progress
 from pyaug.run import pick_device
 from pyaug.search.clock import Clock
 from pyaug.search.engine import Search, conduct
-from pyaug.search.parts import check_space, divide
+from pyaug.search.parts import check_space, divide, suited
 from pyaug.spaces import Axis
 from pyaug.train.config import MOST_VIEWS, complete
+from pyaug.train.network import Model, settled
 from pyaug.train.pipeline import Pipeline, repeated
 
 _RANDOM_FIRST = 20  # HyperOpt's n_startup_jobs
@@ -78,7 +79,7 @@ class Config:
     explorer: Explorer = "tpe"
     """Where trials come from: the Parzen estimator, or random, to compare with."""
     model: str = "wrn-40-2"
-    """The folds' network."""
+    """The folds' network, or your own, as FILE.py:FUNCTION."""
     epochs: int | None = None
     """Epochs of each fold's training; by default the data set's recipe's."""
     batch_size: int | None = None
@@ -209,6 +210,7 @@ def search(
     resume: bool = False,
     space: Sequence[Axis] | None = None,
     val: Split | None = None,
+    model: Model | None = None,
 ) -> Policy:
     """Search a policy for a data set; it needs Optuna.
 
@@ -223,12 +225,14 @@ def search(
         resume: go on in that folder after its last trial.
         space: the operations and their ranges; by default the paper's, without sample_pairing.
         val: images to try policies on, instead of what each fold holds out.
+        model: a network of your own instead of ``config.model``, or what builds one; see
+            :data:`pyaug.train.network.Model`.
 
     Raises:
         InputError: an option out of range, too few images, no Optuna, before any work.
     """
-    config = config or Config()
-    space = tuple(spaces.fast_autoaugment() if space is None else space)
+    config = settled(config or Config(), data, model)
+    space = suited(spaces.fast_autoaugment(), data) if space is None else tuple(space)
     _check(config, data, space)
     about = {"val": val, "space": repr(space)}
     made = {"run": run, "resume": resume, "inputs": about}

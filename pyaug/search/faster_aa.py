@@ -30,10 +30,12 @@ from pyaug.errors import ABOVE_0, AT_LEAST_0, AT_LEAST_1, SEED, InputError, chec
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.progress import Progress
 from pyaug.run import isolated_rng, pick_device
+from pyaug.search.attention import differentiable_attention
 from pyaug.search.clock import Clock
 from pyaug.search.engine import Search, conduct
-from pyaug.search.parts import check_space
+from pyaug.search.parts import check_space, suited
 from pyaug.spaces import Axis
+from pyaug.train.network import Model, settled
 
 _EDGE = 1e-3  # keeps log p / (1 - p) and its gradient finite
 
@@ -65,7 +67,7 @@ class Config:
     real."""
     model: str = "wrn-40-2"
     """The critic's and classifier's common network; conv-small has no batch norm, under which a
-    gradient penalty is doubtful."""
+    gradient penalty is doubtful. Or your own, as FILE.py:FUNCTION."""
     classification: float = 0.1
     """epsilon, the weight of the classification loss."""
     penalty: float = 10.0
@@ -124,11 +126,15 @@ class SoftPolicy(nn.Module):
 
         The partners of sample_pairing are the images as they came in.
         """
-        out = images
+        # The kernel takes 1 or 3 channels. Others are mixed apart, by the same draws.
+        together = len(images[0]) if len(images[0]) in (1, 3) else 1
+        partners = out = images.split(together, dim=1)
         for stage in range(self.w.shape[1]):
             weights, magnitudes, noise = self._draw(sub_policy, stage)
-            out = ops.mix(out, self.operations, weights, magnitudes, noise=noise, partners=images)
-        return out
+            draw = (self.operations, weights, magnitudes)
+            pairs = zip(out, partners, strict=True)
+            out = [ops.mix(x, *draw, noise=noise, partners=others) for x, others in pairs]
+        return out[0] if len(out) == 1 else torch.cat(out, dim=1)
 
     def _draw(self, sub_policy: Tensor, stage: int) -> tuple[Tensor, Tensor, Tensor]:
         """Weights and magnitudes [B, N + 1], the identity last, and noise [B, N + 1, 4]."""
@@ -173,9 +179,12 @@ def _candidate(axis: Axis, weight: float, mu: float, p: float) -> Candidate:
 class Critic(nn.Module):
     """d_theta and f: one network with two heads, a linear classifier and a two-layer critic."""
 
-    def __init__(self, model: str, *, classes: int, in_channels: int):
+    def __init__(
+        self, model: str, *, classes: int, in_channels: int, size: tuple[int, int] = (32, 32)
+    ):
         super().__init__()
-        self.features, width = models.features(model, in_channels)
+        shape = {"classes": classes, "size": size}
+        self.features, width = models.features(model, in_channels, **shape)
         self.classifier = nn.Linear(width, classes)
         self.critic = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
 
@@ -189,7 +198,8 @@ def gradient_penalty(critic: Critic, real: Tensor, augmented: Tensor) -> Tensor:
     """E (||grad_x D(x)|| - 1)^2 between pairs (Gulrajani et al. 2017); the norm is over C, H, W."""
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real + (1 - share) * augmented).requires_grad_()
-    scores, _ = critic(between)
+    with differentiable_attention():
+        scores, _ = critic(between)
     (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
@@ -202,6 +212,7 @@ def search(
     resume: bool = False,
     space: Sequence[Axis] | None = None,
     target: Split | None = None,
+    model: Model | None = None,
 ) -> Policy:
     """Search a policy for a data set.
 
@@ -215,12 +226,14 @@ def search(
         space: the operations and their ranges; by default the paper's 17.
         target: what augmented images should look like: as many images as ``data.train``; by
             default these themselves.
+        model: a network of your own instead of ``config.model``, or what builds one; see
+            :data:`pyaug.train.network.Model`.
 
     Raises:
         InputError: an option out of range, too few images, before any work.
     """
-    config = config or Config()
-    space = tuple(spaces.faster_autoaugment() if space is None else space)
+    config = settled(config or Config(), data, model, needs="second derivatives", trial=try_critic)
+    space = suited(spaces.faster_autoaugment(), data) if space is None else tuple(space)
     _check(config, data, space, target)
     about = {"target": target, "images": _count(config, data, target), "space": repr(space)}
     made = {"run": run, "resume": resume, "inputs": about}
@@ -257,6 +270,20 @@ def distance(
         return last.mean().item()
 
 
+def try_critic(config: Config, data: DataSet) -> None:
+    """Compute a gradient penalty's gradient, which not every network allows."""
+    device = pick_device(config.device)
+    images = torch.rand(2, *data.shape, device=device)
+    gradient_penalty(critic_of(config, data).to(device), images, images.flip(0)).backward()
+
+
+def critic_of(config: Config, data: DataSet) -> Critic:
+    """A new critic for a data set's images."""
+    channels, *size = data.shape
+    shape = {"in_channels": channels, "size": tuple(size)}
+    return Critic(config.model, classes=len(data.classes), **shape)
+
+
 class _Search(Search):
     method = "faster-aa"
 
@@ -281,8 +308,7 @@ class _Search(Search):
             relaxation=config.relaxation,
             start=config.start,
         ).to(self.device)
-        classes, channels = len(data.classes), data.shape[0]
-        self.critic = Critic(config.model, classes=classes, in_channels=channels).to(self.device)
+        self.critic = critic_of(config, data).to(self.device)
         betas = (0.0, 0.999)
         self.policy_adam = torch.optim.Adam(self.soft.parameters(), config.policy_rate, betas)
         self.critic_adam = torch.optim.Adam(self.critic.parameters(), config.critic_rate, betas)
@@ -349,7 +375,8 @@ class _Search(Search):
         """A batch as (real images, their labels, images to augment, their labels)."""
         half = len(batch.images) // 2
         target = self.target.images[batch.index[half:]]
-        real, clean = target.float() / 255, batch.images[:half].float() / 255
+        real = target.float() / self.target.white
+        clean = batch.images[:half].float() / self.loader.split.white
         return real, batch.labels[half:], clean, batch.labels[:half]
 
     def sub_policies(self, count: int) -> Tensor:

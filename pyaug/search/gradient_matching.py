@@ -1,8 +1,8 @@
 """Gradient matching: which augmented copies of an image turn its gradient towards another one.
 
 Deep AutoAugment, section 3.3 (Zheng et al., ICLR 2022, arXiv 2203.06172). w in R^D are all of a
-network's parameters, flattened one after another in its own order; L is the cross-entropy. The
-network is in evaluation mode, so that images do not depend on one another.
+network's parameters that learn, flattened one after another in its own order; L is the
+cross-entropy. The network is in evaluation mode, so that images do not depend on one another.
 """
 
 import warnings
@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+
+from pyaug.search.attention import differentiable_attention
 
 
 def gradient(
@@ -25,11 +27,11 @@ def gradient(
         weights: [N]; 1/N each gives the mean (eq. 8, and v).
         at_once: how many images pass through the network at once.
     """
-    parameters = list(network.parameters())
+    parameters = [w for w in network.parameters() if w.requires_grad]
     total = 0.0
     for x, y, weight in zip(*(t.split(at_once) for t in (images, labels, weights)), strict=True):
         loss = F.cross_entropy(network(x), y, reduction="none") @ weight
-        parts = torch.autograd.grad(loss, parameters)
+        parts = torch.autograd.grad(loss, parameters, materialize_grads=True)
         total = total + torch.cat([part.reshape(-1) for part in parts])
     return total
 
@@ -42,12 +44,12 @@ def derivatives(
     That is G(x)^T direction (eq. 5) without G: w moves along the direction, and every image's loss
     carries its derivative along. The arguments are those of `gradient`.
     """
-    parameters = dict(network.named_parameters())
+    parameters = {name: w for name, w in network.named_parameters() if w.requires_grad}
     parts = direction.split([w.numel() for w in parameters.values()])
     products = []
-    with torch.no_grad(), forward_ad.dual_level():
+    with torch.no_grad(), forward_ad.dual_level(), differentiable_attention():
         with warnings.catch_warnings():  # torch compiles some rules at the first use, and warns
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*torch.jit")
             moving = {
                 name: forward_ad.make_dual(w.detach(), part.view_as(w))
                 for (name, w), part in zip(parameters.items(), parts, strict=True)

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from pyaug._native import OPERATIONS
 from pyaug.data import DataSet, Split, check_classes, stratified_splits
 from pyaug.errors import InputError
-from pyaug.policy import Candidate
+from pyaug.planes import MIXES_CHANNELS, refuse_mixing
+from pyaug.policy import Candidate, Policy
 from pyaug.spaces import Axis
+
+_E = TypeVar("_E", Axis, Candidate)
+
+
+def suited(space: Sequence[_E], data: DataSet) -> tuple[_E, ...]:
+    """A default space without the operations that have no meaning for the images.
+
+    These ask for the luma of an image, which only those of 1 or 3 channels have. A warning says
+    what is left out.
+    """
+    channels = data.shape[0]
+    if channels in (1, 3):
+        return tuple(space)
+    kept = tuple(e for e in space if e.operation not in MIXES_CHANNELS)
+    if len(kept) < len(space):
+        names = " and ".join(MIXES_CHANNELS)
+        reason = f"they ask for the luma of 1 or 3 channels, and these images have {channels}"
+        warnings.warn(f"the search does without {names}: {reason}", stacklevel=3)
+    return kept
+
+
+def suited_policy(policy: Policy, data: DataSet) -> Policy:
+    """A policy whose stages hold only what is `suited`, of stages of several candidates."""
+    made = [
+        replace(sub, stages=tuple(suited(stage, data) for stage in sub.stages))
+        for sub in policy.sub_policies
+    ]
+    return replace(policy, sub_policies=tuple(made))
 
 
 def check_square(operations: Iterable[str], data: DataSet, where: str) -> None:
@@ -24,6 +56,7 @@ def check_space(space: Sequence[Axis | Candidate], data: DataSet) -> None:
     """Raise InputError for a space without operations, or with one that the images do not suit."""
     if not space:
         raise InputError("space: expected at least one operation, got none")
+    refuse_mixing((element.operation for element in space), data.shape[0], "space")
     check_square((element.operation for element in space), data, "space")
 
 
@@ -57,6 +90,9 @@ def divide(
             raise InputError(f"{names[-1]}: expected none where val has images of its own")
         if val.shape != data.shape:
             raise InputError(f"val: expected images {data.shape}, got {val.shape}")
+        if val.white != data.train.white:
+            kinds = f"expected {data.train.images.dtype}, got {val.images.dtype}"
+            raise InputError(f"val: {kinds}")
         check_classes(val.labels, data.classes, where="val")
         names.pop()
     said = {name: parts[name][0] for name in names if parts[name][0] is not None}

@@ -29,7 +29,7 @@ from pyaug.progress import Progress
 from pyaug.run import alone, isolated_rng
 from pyaug.search.clock import Clock
 from pyaug.search.engine import stage_folder
-from pyaug.search.parts import check_space, divide
+from pyaug.search.parts import check_space, divide, suited
 from pyaug.search.world import World
 from pyaug.train.config import complete
 from pyaug.train.loop import descend, logits_of, optimiser_of
@@ -54,7 +54,8 @@ class Config:
     val_images: int | None = None
     """Images to validate on: 10,000, or a fifth."""
     model: str = "resnet18-32"
-    """The network: the paper's on CIFAR-10; wrn-28-10 on CIFAR-100, resnet50 on ImageNet."""
+    """The network: the paper's on CIFAR-10; wrn-28-10 on CIFAR-100, resnet50 on ImageNet; or your
+    own, as FILE.py:FUNCTION."""
     default_augmentation: bool = True
     """Whether the data set's crop, flip and cutout follow the policy."""
     batch_size: int = 256
@@ -85,11 +86,14 @@ class Config:
     """auto (CUDA where there is one), cpu, cuda or cuda:N."""
 
 
-def elements(space: Sequence[Candidate] | None) -> tuple[Candidate, ...]:
-    """What pairs are made of, each with weight 1; by default the paper's 36."""
-    return tuple(
-        replace(element, weight=1.0) for element in (spaces.aws() if space is None else space)
-    )
+def elements(
+    space: Sequence[Candidate] | None, data: DataSet | None = None
+) -> tuple[Candidate, ...]:
+    """What pairs are made of, each with weight 1; by default the paper's 36, or what suits data."""
+    every = spaces.aws() if space is None else space
+    if space is None and data is not None:
+        every = suited(every, data)
+    return tuple(replace(element, weight=1.0) for element in every)
 
 
 def evaluate(
@@ -117,10 +121,11 @@ def evaluate(
         InputError: an option out of range, too few images, before any work; a loss that is not
             finite.
     """
-    check(config, data, elements(space))
+    space = elements(space, data)
+    check(config, data, space)
     alone("a proxy")
     with isolated_rng(config.seed):
-        proxy = Proxy(data, config, elements(space), val)
+        proxy = Proxy(data, config, space, val)
         proxy.share(Path(run), world=World())
         reward, loss = proxy.trial(policy, number)
         check_finite(reward, loss)

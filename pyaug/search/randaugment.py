@@ -20,8 +20,9 @@ from pyaug.policy import Policy
 from pyaug.progress import Progress
 from pyaug.run import pick_device
 from pyaug.search.engine import Search, conduct
-from pyaug.search.parts import divide
+from pyaug.search.parts import divide, suited_policy
 from pyaug.train.config import complete
+from pyaug.train.network import Model, settled
 
 _STRONGEST = 30  # M runs from 0 to this
 _MOST_OPS = 100  # far beyond what leaves anything of an image
@@ -65,6 +66,7 @@ def search(
     run: str | Path | None = None,
     resume: bool = False,
     val: Split | None = None,
+    model: Model | None = None,
 ) -> Policy:
     """Search a policy for a data set.
 
@@ -77,11 +79,13 @@ def search(
             its own in ``stages``, such as ``n2-m14-s0`` for N = 2, M = 14 and seed 0.
         resume: go on in that folder, in the midst of a training too.
         val: images to judge by, instead of a part of the training images.
+        model: a network of your own instead of ``config.model``, or what builds one; see
+            :data:`pyaug.train.network.Model`.
 
     Raises:
         InputError: an option out of range, too few images, before any work.
     """
-    config = config or Config()
+    config = settled(config or Config(), data, model)
     check_ranges(config, dict.fromkeys(("trials", "seeds"), AT_LEAST_1) | {"seed": SEED})
     pairs(config)
     made = {"run": run, "resume": resume, "inputs": {"val": val}}
@@ -143,7 +147,7 @@ class _Search(Search):
     def round(self, number: int, bar: Progress) -> dict[str, Any]:
         """A pair: its trainings."""
         num_ops, magnitude = self.pairs[number]
-        policy = policies.randaugment(num_ops=num_ops, magnitude=magnitude)
+        policy = self.of_pair(num_ops, magnitude)
         errors = []
         for i in range(self.config.seeds):
             training = self.training(i)
@@ -165,6 +169,10 @@ class _Search(Search):
             "marginals": self.policy().marginals(),
         }
 
+    def of_pair(self, num_ops: int, magnitude: float) -> Policy:
+        """RandAugment's policy, of the operations that suit the images."""
+        return suited_policy(policies.randaugment(num_ops=num_ops, magnitude=magnitude), self.data)
+
     def best(self) -> tuple[float, int, float]:
         """The smallest error so far, in percent, its N and M; of equals the least N, then M."""
         tried = zip(self.errors, self.pairs, strict=False)
@@ -173,7 +181,7 @@ class _Search(Search):
     def policy(self) -> Policy:
         """That of the best pair."""
         _, num_ops, magnitude = self.best()
-        found = policies.randaugment(num_ops=num_ops, magnitude=magnitude)
+        found = self.of_pair(num_ops, magnitude)
         return replace(found, source=f"{found.source}; pyaug search randaugment, {self.config}")
 
     def state(self) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def separate(network: nn.Module, branches: int) -> nn.Module:
     others = {type(norm).__name__ for norm in norms if type(norm) is not nn.BatchNorm2d}
     if others or not norms or network in norms:
         found = ", ".join(sorted(others)) or "no batch norm within it"
-        raise InputError(f"model: expected a network with BatchNorm2d alone, got {found}")
+        why = "a2-aug gives each branch batch norms of its own unless separate_norms is False"
+        raise InputError(f"model: expected a network with BatchNorm2d alone, got {found}; {why}")
     made = {norm: SeparateBatchNorm2d(norm, branches) for norm in norms}
     places = list(network.named_modules(remove_duplicate=False))  # one norm may stand in several
     for path, module in places:

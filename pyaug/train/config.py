@@ -25,7 +25,8 @@ class Config:
     """The network: wrn-40-2, wrn-28-10, shake-26-2x32d, -2x96d and -2x112d (Shake-Shake),
     pyramid-272-200 (with ShakeDrop), any other wrn-DEPTH-WIDTH, shake-26-2xWIDTHd and
     pyramid-DEPTH-ALPHA, resnet18-32 for small images, resnet18 and resnet50 for large ones,
-    conv-small."""
+    conv-small. Or your own: FILE.py:FUNCTION, or MODULE:FUNCTION of an installed module, where
+    FUNCTION(classes, in_channels) returns a torch.nn.Module."""
     epochs: int | None = None
     """How often the images are seen."""
     batch_size: int | None = None
@@ -57,7 +58,8 @@ class Config:
     dropout: float = 0.0
     """Dropout rate inside the blocks of a Wide-ResNet, in [0, 1)."""
     default_augmentation: bool = True
-    """Whether the data set's crop, flip and cutout follow the policy."""
+    """Whether the data set's crop, flip and cutout follow the policy; on your own data crop and
+    flip alone."""
     seed: int = 0
     """Decides the weights, the order of the images and all augmentation; 0 to 2^32 - 1."""
     device: str = "auto"

@@ -20,6 +20,7 @@ from pyaug.errors import InputError
 from pyaug.policy import Policy
 from pyaug.run import Run, capture_rng, isolated_rng, progress, restore_rng
 from pyaug.train.config import Config, complete
+from pyaug.train.network import Model, channels_last, check_logits, going_on, settled
 from pyaug.train.pipeline import Pipeline, repeated
 from pyaug.train.schedule import learning_rate
 
@@ -47,7 +48,7 @@ def train(
     run: str | Path | None = None,
     resume: bool = False,
     policy: Policy | str | Path | None = None,
-    model: nn.Module | None = None,
+    model: Model | None = None,
 ) -> Result:
     """Train a network and evaluate it after every epoch.
 
@@ -62,12 +63,16 @@ def train(
         policy: a name, a path or a `Policy`, applied before the default augmentation; None: that
             alone.
         model: a network of your own from float `[B, C, H, W]` to logits `[B, classes]`, trained in
-            place; default: `config.model`, new.
+            place; or a function that builds one, called with classes and in_channels; default:
+            `config.model`, new.
 
     Raises:
         InputError: whatever is wrong with the input, before any work; a loss that is not finite.
     """
-    config = complete(config or Config(), data, model)
+    config = config or Config()
+    if not isinstance(model, nn.Module):
+        config, model = settled(config, data, model), None
+    config = complete(config, data, model)
     if resume and run is None:
         raise InputError("resume: expected run, the folder to go on in")
     policy = None if policy is None else policies.resolve(policy)
@@ -135,7 +140,8 @@ class _Trainer:
         """Train the epochs that are left, with a checkpoint after each."""
         state = folder.load() if folder else None
         if state is not None:
-            self._restore(state)
+            with going_on(folder.path):
+                self._restore(state)
         epochs = range(len(self.history), self.config.epochs)
         total, done = self.config.epochs * self.per_epoch, epochs.start * self.per_epoch
         with progress(f"train {self.config.model}", total, done=done) as bar:
@@ -205,10 +211,8 @@ class _Trainer:
 
 def logits_of(model: nn.Module, images: Tensor, bf16: bool) -> Tensor:
     """Float32 logits; channels-last where CUDA's convolutions want them so."""
-    if images.is_cuda:
-        images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
-        return model(images).float()
+        return model(channels_last(images)).float()
 
 
 def descend(
@@ -228,11 +232,8 @@ def _network(data: DataSet, config: Config, model: nn.Module | None) -> nn.Modul
     if model is None:
         options = {"classes": classes, "in_channels": channels, "dropout": config.dropout}
         return models.build(config.model, **options)
-    with torch.no_grad():
-        two = torch.zeros(2, *data.shape, device=config.device)
-        shape = tuple(model.to(config.device).eval()(two).shape)
-    if shape != (2, classes):
-        raise InputError(f"model: expected logits (2, {classes}) for 2 images, got {shape}")
+    name, device = type(model).__qualname__, config.device
+    check_logits(model.to(device).eval(), data, name, device=device)
     return model
 
 

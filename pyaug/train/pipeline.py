@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyaug import policies
+from pyaug import planes, policies
 from pyaug.augment import Augment
 from pyaug.data import Batch, DataSet
 from pyaug.policy import Policy
@@ -26,6 +26,9 @@ class Pipeline:
         default_augmentation: whether the data set's crop, flip and cutout follow.
         seed: of all draws; these depend on (seed, index, epoch) only.
         device: where the batches are.
+
+    Raises:
+        InputError: an operation of the policy that has no meaning for the images.
     """
 
     def __init__(
@@ -37,7 +40,9 @@ class Pipeline:
         seed: int,
         device: torch.device,
     ):
-        level = 255 * torch.tensor([data.mean, data.std], device=device)
+        if policy is not None:
+            planes.refuse_mixing(sorted(policy.operations), data.shape[0], "policy")
+        level = data.train.white * torch.tensor([data.mean, data.std], device=device)
         self.mean, self.std = level[:, None, :, None, None]
         self.stages: list[Augment] = []
         first, cutout = policy, None
@@ -47,7 +52,7 @@ class Pipeline:
         if first is not None:
             self.stages.append(Augment(first, fill=0, seed=seed))
         if cutout is not None:
-            mean = [round(255 * m) for m in data.mean]
+            mean = [round(data.train.white * m) for m in data.mean]
             # Another key: the same one would place the square by what the policy drew.
             self.stages.append(Augment(cutout, fill=mean, seed=seed + 2**32))
         self.stages = [stage.to(device) for stage in self.stages]
@@ -65,15 +70,20 @@ class Pipeline:
         return self.normalise(images)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 to float32 of mean 0 and deviation 1 per channel over the train images."""
+        """To float32 of mean 0 and deviation 1 per channel over the train images."""
         return (images.float() - self.mean) / self.std
 
 
 def default_policies(data: DataSet) -> tuple[Policy, Policy | None]:
-    """A data set's crop and flip, and its cutout; unknown large images get ImageNet's."""
-    large = data.name not in RECIPES and max(data.shape[1:]) > LARGE
-    kind = "imagenet" if large else data.name
-    return policies.crop_flip(kind), policies.cutout(kind)
+    """A data set's crop and flip, and its cutout.
+
+    Data of the user's own get no cutout, which may hide all that there is to see; a crop and flip
+    as CIFAR, or as ImageNet where they are large.
+    """
+    if data.name in RECIPES:
+        return policies.crop_flip(data.name), policies.cutout(data.name)
+    large = max(data.shape[1:]) > LARGE
+    return policies.crop_flip("imagenet" if large else "cifar10"), None
 
 
 def repeated(batch: Batch, views: int) -> Batch:

@@ -1,0 +1,79 @@
+"""``pyaug convert``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from pyaug import exchange
+from pyaug.commands.parsing import parse
+from pyaug.errors import InputError
+from pyaug.exchange import Imported
+from pyaug.files import write_whole
+
+Target = Literal["pyaug", "torchvision", "albumentations", "kornia", "timm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Options of the conversion."""
+
+    source: tyro.conf.Positional[str]
+    """A policy's name (see pyaug policies); a timm string such as rand-m9-mstd0.5-inc1; or a file:
+    pyaug's policy.json, Albumentations' JSON (AutoAlbument's), Kornia's or Fast AutoAugment's
+    lists, a PBA schedule, DeepAA's or DDAS's .npz. Nothing in it is executed."""
+    to: Target = "pyaug"
+    """What to write: pyaug's JSON, torchvision v2 code, Albumentations' JSON, Kornia's list as
+    JSON, or a timm string."""
+    out: Path | None = None
+    """The file, which is replaced; by default it is printed."""
+    epochs: int | None = None
+    """Epochs of the search that a PBA schedule is of: 200 for rcifar10_16_wrn, 160 for
+    rsvhn_16_wrn."""
+    function: str | None = None
+    """The function of Fast AutoAugment's archive.py, such as fa_reduced_cifar10."""
+    leave_out: bool = False
+    """Put the identity where Albumentations has operations that pyaug has not."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """``pyaug convert``."""
+    about = "Read a policy of another library or paper, and write it as pyaug or a library has it."
+    options = parse(Convert, arguments, "convert", about)
+    imported = exchange.load(
+        options.source,
+        epochs=options.epochs,
+        function=options.function,
+        leave_out=options.leave_out,
+    )
+    text = _WRITERS[options.to](imported)
+    for remark in imported.remarks:
+        print(f"not exactly the source's: {remark}", file=sys.stderr)
+    if options.out is None:
+        print(text, end="")
+        return
+    if not options.out.parent.is_dir():
+        raise InputError(f"out: expected a folder that is there, got {options.out.parent}")
+    write_whole(options.out, text)
+    print(options.out)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=1) + "\n"
+
+
+_WRITERS: dict[str, Callable[[Imported], str]] = {
+    "pyaug": lambda i: _json(i.policy.to_json()),
+    "torchvision": lambda i: exchange.to_torchvision(i.policy, **i.options),
+    "albumentations": lambda i: _json(exchange.to_albumentations(i.policy, **i.options)),
+    "kornia": lambda i: _json(exchange.to_kornia(i.policy)),
+    "timm": lambda i: exchange.to_timm(i.policy) + "\n",
+}
