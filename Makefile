@@ -9,13 +9,14 @@ VENV := .environments/main
 OTHER := .environments/other
 # With the libraries that pyaug is measured beside.
 PEERS := .environments/peers
+DOCS := .environments/docs
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc pyaug -type f ! -name '*.so' ! -name '*.pyc') CMakeLists.txt pyproject.toml
 CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 ALL_ARCHITECTURES := 75,80,86,89,90,100,120
 
-.PHONY: demo test test-cuda bench bench-quick lint format wheel clean
+.PHONY: demo test test-cuda bench bench-quick docs lint format wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py
@@ -35,6 +36,10 @@ bench: $(PEERS)/installed
 # Before a release: fails where a row of the CPU is below its line.
 bench-quick: $(PEERS)/installed
 	$(PEERS)/bin/pyaug bench --quick
+
+# The site: build/docs/index.html. A warning is an error.
+docs: $(DOCS)/installed
+	$(DOCS)/bin/sphinx-build -E -W --keep-going --quiet -d build/doctrees docs build/docs
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -88,6 +93,16 @@ $(PEERS)/installed: $(PEERS)/torch $(VENV)/wheel
 	wheel=$$(ls $(VENV)/wheels/*.whl) && \
 		$(PEERS)/bin/python $(PIP) "$$wheel[search,bench]" $(OTHER_TORCH) && \
 		$(PEERS)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
+	touch $@
+
+$(DOCS)/torch:
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(PIP) $(TORCH)
+	touch $@
+
+$(DOCS)/installed: $(DOCS)/torch $(VENV)/wheel
+	wheel=$$(ls $(VENV)/wheels/*.whl) && $(DOCS)/bin/python $(PIP) "$$wheel[search,docs]" && \
+		$(DOCS)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
 	touch $@
 
 clean:
