@@ -18,11 +18,23 @@ try:
 except PackageNotFoundError:  # imported from a source tree
     __version__ = "unknown"
 
-_LATER = ("data", "models", "report", "search", "spaces", "train")
+_LATER = (
+    "data",
+    "exchange",
+    "labels",
+    "models",
+    "report",
+    "search",
+    "spaces",
+    "train",
+    "transforms",
+)
 
 
 def __getattr__(name: str):
     """Import the parts above the kernels and policies when they are first used."""
+    if name == "preview":
+        return import_module("pyaug.report.preview").preview
     if name in _LATER:
         return import_module(f"pyaug.{name}")
     raise AttributeError(f"module 'pyaug' has no attribute {name!r}")

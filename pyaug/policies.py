@@ -23,6 +23,7 @@ from pyaug.spaces import Axis
 
 __all__ = [
     "autoaugment",
+    "autoaugment_table",
     "crop_flip",
     "cutout",
     "deepta",
@@ -143,25 +144,44 @@ def autoaugment(data_set: str) -> Policy:
     Raises:
         InputError: any other data set.
     """
+    rows = autoaugment_table(data_set)
+    space = spaces.standard(translate=150 / 331 if data_set == "imagenet" else 10 / 32)
+    axes = {axis.operation: axis for axis in (*space, Axis("invert"))}
+    sub_policies = tuple(
+        SubPolicy(
+            tuple((axes[name].at((level or 0) / 9, probability=p),) for name, p, level in row)
+        )
+        for row in rows
+    )
+    return Policy(
+        sub_policies,
+        name=f"autoaugment-{data_set}",
+        source=f"AutoAugment, Cubuk et al. 2019, table {_AUTOAUGMENT_TABLES[data_set]}",
+    )
+
+
+def autoaugment_table(data_set: str) -> tuple[tuple[tuple[str, float, int | None], ...], ...]:
+    """The paper's table of a data set: a row a sub-policy, of (operation, probability, level).
+
+    Levels are 0 to 9, None for operations without a magnitude. Other libraries have the same rows
+    and other magnitudes for a level.
+
+    Args:
+        data_set: see :func:`autoaugment`.
+
+    Raises:
+        InputError: any other data set.
+    """
     if data_set not in _AUTOAUGMENT:
         raise InputError(
             f"autoaugment: data_set: expected one of {', '.join(_AUTOAUGMENT)}, got {data_set!r}"
         )
-    space = spaces.standard(translate=150 / 331 if data_set == "imagenet" else 10 / 32)
-    axes = {axis.operation: axis for axis in (*space, Axis("invert"))}
-    sub_policies = []
+    rows = []
     for line in _AUTOAUGMENT[data_set].strip().splitlines():
         words = line.split()
-        stages = []
-        for operation, probability, level in zip(words[::3], words[1::3], words[2::3], strict=True):
-            mu = 0.0 if level == "-" else int(level) / 9
-            stages.append((axes[operation].at(mu, probability=float(probability)),))
-        sub_policies.append(SubPolicy(tuple(stages)))
-    return Policy(
-        tuple(sub_policies),
-        name=f"autoaugment-{data_set}",
-        source=f"AutoAugment, Cubuk et al. 2019, table {_AUTOAUGMENT_TABLES[data_set]}",
-    )
+        triples = zip(words[::3], words[1::3], words[2::3], strict=True)
+        rows.append(tuple((o, float(p), None if n == "-" else int(n)) for o, p, n in triples))
+    return tuple(rows)
 
 
 def randaugment(*, num_ops: int = 2, magnitude: float = 9, bins: int = 31) -> Policy:
@@ -373,7 +393,7 @@ def resolve(policy: Policy | str | Path) -> Policy:
     path = os.path.expanduser(policy)
     if not os.path.exists(path):
         raise InputError(
-            f"policy: expected one of {', '.join(_KNOWN)}, or the path of a policy file; "
-            f"got {str(policy)!r}, and no such file exists"
+            f"policy: expected one of {', '.join(_KNOWN)}, or the path of a policy file (those of "
+            f"other libraries: pyaug.exchange); got {str(policy)!r}, and no such file exists"
         )
     return Policy.load(path)
