@@ -28,7 +28,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyaug import _native, planes
+from pyaug import planes
 from pyaug._native import OPERATIONS, Operation
 from pyaug.errors import InputError
 from pyaug.images import fill_values, is_bilinear, to_batch
@@ -182,9 +182,10 @@ def mix(
     recorded for the backward pass.
 
     Args:
-        images: (B, C, H, W) floating point in [0, 1].
+        images: (B, C, H, W) floating point in [0, 1]. Where C is neither 1 nor 3 it is mixed part
+            by part (:mod:`pyaug.planes`), without color and contrast.
         operations: N names, or their codes as int32 (N,) on the images' device, which saves a
-            copy to the device at every call.
+            copy to the device at every call. Whether codes suit the images is not looked at.
         weights: (B, N). Gradients pass.
         magnitudes: (B, N), each in its operation's unit. Gradients pass as the operation table
             says; the entries of operations without a magnitude are ignored.
@@ -196,21 +197,25 @@ def mix(
     if not images.is_floating_point():
         got = str(images.dtype).removeprefix("torch.")
         raise InputError(f"mix: expected floating-point images in [0, 1], got {got}")
+    if images.dim() != 4 or images.shape[1] < 1:
+        got = tuple(images.shape)
+        raise InputError(f"mix: expected images (B, C, H, W) with at least one channel, got {got}")
+    channels, height, width = images.shape[1:]
     if not isinstance(operations, Tensor):
-        height, width = images.shape[-2:]
         square = [o for o in operations if o in OPERATIONS and OPERATIONS[o].square]
         if square and height != width:
             raise InputError(f"mix: {square[0]}: expected square images, got {height} x {width}")
+        planes.refuse_mixing(operations, channels, "mix")
         operations = codes(operations, "mix").to(images.device)
-    return _native.mix(
+    return planes.mix(
         images,
         (images if partners is None else partners).detach(),
         operations,
         weights.to(torch.float64),
         magnitudes.to(torch.float64),
         noise,
-        fill_values(fill, "mix"),
-        is_bilinear(interpolation, images, "mix"),
+        fill=fill_values(fill, "mix"),
+        bilinear=is_bilinear(interpolation, images, "mix"),
     )
 
 

@@ -11,7 +11,7 @@ nearest geometry keeps every value to the bit; magnitudes mean what they mean on
 floats, so that what they give has at most 256 different values, whatever they are given.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -68,42 +68,65 @@ def apply(
     Raises:
         InputError: a fill of another number of values.
     """
-    channels = images.shape[1]
-    if len(fill) not in (1, channels):
-        raise InputError(f"{name}: fill: expected 1 or {channels} values, got {len(fill)}")
+    _check_fill(fill, images, name)
     bilinear = is_bilinear(interpolation, images, name)
-    if channels in (1, 3) and images.dtype is not _DEEP:
+    if images.shape[1] in (1, 3) and images.dtype is not _DEEP:
         return _native.apply(images, partners, operation, magnitude, noise, fill, bilinear)
     if partners.dtype != images.dtype or partners.shape[1:] != images.shape[1:]:
         raise InputError(
             f"{name}: partners: expected {_described(images)}, got {_described(partners)}"
         )
-    program = (operation, magnitude, noise)
+
+    def kernel(images: Tensor, partners: Tensor, fill: list[float]) -> Tensor:
+        return _native.apply(images, partners, operation, magnitude, noise, fill, bilinear)
+
     if images.dtype is not _DEEP:
-        return _by_planes(images, partners, program, fill, bilinear)
+        return _by_planes(kernel, images, partners, fill)
     # float32 holds v / 65535 closely enough for every v to come back.
     images, partners = images.float() / _WHITE, partners.float() / _WHITE
     fill = [value / _WHITE for value in fill]
-    return (_by_planes(images, partners, program, fill, bilinear) * _WHITE).round().to(_DEEP)
+    return (_by_planes(kernel, images, partners, fill) * _WHITE).round().to(_DEEP)
 
 
-def _by_planes(
+def mix(
     images: Tensor,
     partners: Tensor,
-    program: tuple[Tensor, Tensor, Tensor],
+    operation: Tensor,
+    weight: Tensor,
+    magnitude: Tensor,
+    noise: Tensor,
+    *,
     fill: list[float],
     bilinear: bool,
 ) -> Tensor:
+    """The kernel's ``mix`` on images (B, C, H, W) of any C; arguments as for :func:`apply`."""
+
+    def kernel(images: Tensor, partners: Tensor, fill: list[float]) -> Tensor:
+        return _native.mix(images, partners, operation, weight, magnitude, noise, fill, bilinear)
+
+    _check_fill(fill, images, "mix")
+    return _by_planes(kernel, images, partners, fill)
+
+
+def _check_fill(fill: list[float], images: Tensor, name: str) -> None:
+    channels = images.shape[1]
+    if len(fill) not in (1, channels):
+        raise InputError(f"{name}: fill: expected 1 or {channels} values, got {len(fill)}")
+
+
+_Kernel = Callable[[Tensor, Tensor, list[float]], Tensor]
+
+
+def _by_planes(kernel: _Kernel, images: Tensor, partners: Tensor, fill: list[float]) -> Tensor:
     channels = images.shape[1]
     if channels in (1, 3):
-        return _native.apply(images, partners, *program, fill, bilinear)
+        return kernel(images, partners, fill)
     fills = fill * channels if len(fill) == 1 else fill
     threes = channels - channels % 3
     parts = [slice(c, c + 3) for c in range(0, threes, 3)]
     parts += [slice(c, c + 1) for c in range(threes, channels)]
     return torch.cat(
-        [_native.apply(images[:, p], partners[:, p], *program, fills[p], bilinear) for p in parts],
-        dim=1,
+        [kernel(images[:, part], partners[:, part], fills[part]) for part in parts], dim=1
     )
 
 

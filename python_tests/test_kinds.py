@@ -329,3 +329,40 @@ def test_a_policy_on_16_bits():
     assert (out.double() - LEVELS * floats.double()).abs().max() <= 0.51
     says = "partners: expected uint16 images of (3, 8, 8), got uint8 images of (3, 8, 8)"
     refused(lambda: Augment("identity")(images, partners=images.byte()), says)
+
+
+def test_mix_takes_many_channels_part_by_part():
+    """As three channels and one, by the same draws; with gradients to everything."""
+    images = torch.rand(3, 4, 9, 9, dtype=torch.float64)
+    names = ("rotate", "cutout", "sample_pairing", "equalize")
+    weights = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    magnitudes = torch.tensor([[20.0, 0.3, 0.2, 0.0]] * 3, dtype=torch.float64, requires_grad=True)
+    noise = torch.rand(3, 4, 4)
+    fill = [0.1, 0.2, 0.3, 0.4]
+
+    def mixed(part):
+        x = images[:, part].clone().requires_grad_()
+        out = ops.mix(x, names, weights, magnitudes, noise=noise, fill=fill[part])
+        return out, torch.autograd.grad(out.square().sum(), (x, weights, magnitudes))
+
+    whole, (to_images, *to_draws) = mixed(slice(0, 4))
+    parts = [mixed(slice(0, 3)), mixed(slice(3, 4))]
+    assert torch.equal(whole, torch.cat([out for out, _ in parts], dim=1))
+    assert torch.equal(to_images, torch.cat([g[0] for _, g in parts], dim=1))
+    for k, gradient in enumerate(to_draws):
+        torch.testing.assert_close(gradient, parts[0][1][1 + k] + parts[1][1][1 + k])
+
+
+@pytest.mark.parametrize(
+    ("channels", "names", "fill", "message"),
+    [
+        (4, ("rotate", "color"), 0, "mix: color: expected images of 1 or 3 channels"),
+        (4, ("rotate",), (0.1, 0.2), "mix: fill: expected 1 or 4 values, got 2"),
+        (3, ("rotate",), (0.1, 0.2), "mix: fill: expected 1 or 3 values, got 2"),
+    ],
+)
+def test_mix_refuses(channels, names, fill, message):
+    drawn = torch.zeros(2, len(names))
+    noise = torch.zeros(2, len(names), 4)
+    with pytest.raises(InputError, match=message):
+        ops.mix(torch.rand(2, channels, 8, 8), names, drawn, drawn, noise=noise, fill=fill)

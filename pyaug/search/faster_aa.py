@@ -126,15 +126,11 @@ class SoftPolicy(nn.Module):
 
         The partners of sample_pairing are the images as they came in.
         """
-        # The kernel takes 1 or 3 channels. Others are mixed apart, by the same draws.
-        together = len(images[0]) if len(images[0]) in (1, 3) else 1
-        partners = out = images.split(together, dim=1)
+        out = images
         for stage in range(self.w.shape[1]):
             weights, magnitudes, noise = self._draw(sub_policy, stage)
-            draw = (self.operations, weights, magnitudes)
-            pairs = zip(out, partners, strict=True)
-            out = [ops.mix(x, *draw, noise=noise, partners=others) for x, others in pairs]
-        return out[0] if len(out) == 1 else torch.cat(out, dim=1)
+            out = ops.mix(out, self.operations, weights, magnitudes, noise=noise, partners=images)
+        return out
 
     def _draw(self, sub_policy: Tensor, stage: int) -> tuple[Tensor, Tensor, Tensor]:
         """Weights and magnitudes [B, N + 1], the identity last, and noise [B, N + 1, 4]."""
