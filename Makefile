@@ -2,13 +2,12 @@
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
-# A CUDA build of another version, for the test that one build serves many torches.
+# A CUDA build of another version, for the test that one build serves many torches; beside it the
+# libraries that pyaug is compared with and the loops of the examples.
 OTHER_TORCH ?= torch==2.14.1 torchvision==0.29.1
 
 VENV := .environments/main
 OTHER := .environments/other
-# With the libraries that pyaug is measured beside.
-PEERS := .environments/peers
 DOCS := .environments/docs
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -30,12 +29,12 @@ test-cuda:
 	pytest cuda_tests
 
 # Writes benchmarks/results; on a machine with a GPU its rows, and the CPU's with --device cpu.
-bench: $(PEERS)/installed
-	$(PEERS)/bin/pyaug bench
+bench: $(OTHER)/installed
+	$(OTHER)/bin/pyaug bench
 
 # Before a release: fails where a row of the CPU is below its line.
-bench-quick: $(PEERS)/installed
-	$(PEERS)/bin/pyaug bench --quick
+bench-quick: $(OTHER)/installed
+	$(OTHER)/bin/pyaug bench --quick
 
 # The site: build/docs/index.html. A warning is an error.
 docs: $(DOCS)/installed
@@ -80,19 +79,9 @@ $(OTHER)/torch:
 	touch $@
 
 $(OTHER)/installed: $(OTHER)/torch $(VENV)/wheel
-	wheel=$$(ls $(VENV)/wheels/*.whl) && $(OTHER)/bin/python $(PIP) "$$wheel[search,test]" && \
-		$(OTHER)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
-	touch $@
-
-$(PEERS)/torch:
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python $(PIP) $(OTHER_TORCH)
-	touch $@
-
-$(PEERS)/installed: $(PEERS)/torch $(VENV)/wheel
 	wheel=$$(ls $(VENV)/wheels/*.whl) && \
-		$(PEERS)/bin/python $(PIP) "$$wheel[search,bench]" $(OTHER_TORCH) && \
-		$(PEERS)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
+		$(OTHER)/bin/python $(PIP) "$$wheel[search,test,bench,examples]" $(OTHER_TORCH) && \
+		$(OTHER)/bin/python $(PIP) --force-reinstall --no-deps "$$wheel"
 	touch $@
 
 $(DOCS)/torch:

@@ -3,6 +3,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "cpu/instruction_sets.h"
 #include "geometry.h"
 
@@ -87,7 +90,7 @@ py::array_t<int64_t> partners(const Array<float>& noise, int64_t count) {
 
 py::list instruction_sets() {
   py::list names;
-  for (int i = 0; i < 4; ++i)
+  for (size_t i = 0; i < std::size(pyaug::kInstructionSets); ++i)
     if (pyaug::runs_here(static_cast<pyaug::InstructionSet>(i)))
       names.append(pyaug::kInstructionSets[i]);
   return names;

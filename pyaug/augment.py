@@ -1,5 +1,6 @@
 """Augment: a policy as a module that augments batches."""
 
+import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyaug import _native, planes, policies
+from pyaug import _native, labels, planes, policies
 from pyaug._native import OPERATIONS
-from pyaug.errors import InputError
+from pyaug.errors import InputError, finite_number, whole_number
 from pyaug.images import fill_values, to_batch
 from pyaug.policy import Policy, Program, Table
 
 _EPOCH_BITS = 40  # running number = epoch * 2^40 + index
+_LAST_EPOCH = (1 << 63 - _EPOCH_BITS) - 1
 _STRUCTURES = (tuple, list, dict)
 _WORD = (1 << 64) - 1
 _TABLE = tuple(f"table_{field}" for field in Table._fields)
@@ -49,7 +51,8 @@ class Augment(nn.Module):
     Args:
         policy: a :class:`pyaug.Policy`, the name of a known one (``pyaug policies`` lists them), or
             the path of a policy file.
-        interpolation: "nearest" or "bilinear"; by default nearest on uint8, bilinear on floats.
+        interpolation: "nearest" or "bilinear"; by default nearest on whole numbers, bilinear on
+            floats.
         fill: what comes in from outside an image: a number or one for each channel, in the images'
             own unit.
         seed: of all draws; by default drawn from torch's global generator.
@@ -94,7 +97,7 @@ class Augment(nn.Module):
             )
         self.interpolation = interpolation
         self.fill = fill_values(fill, "Augment")
-        self.seed = int(torch.randint(1 << 62, ())) if seed is None else int(seed)
+        self.seed = int(torch.randint(1 << 62, ())) if seed is None else _seed(seed)
         self._square = any(OPERATIONS[name].square for name in self.policy.operations)
         self._mixing = sorted(self.policy.operations.intersection(planes.MIXES_CHANNELS))
         self._entries = [(f, p.table()) for f, p in self.policy.schedule or ((0.0, self.policy),)]
@@ -114,7 +117,7 @@ class Augment(nn.Module):
 
     @progress.setter
     def progress(self, fraction: float) -> None:
-        if not 0 <= fraction <= 1:
+        if not 0 <= finite_number(fraction, "Augment: progress") <= 1:
             raise InputError(f"Augment: progress: expected 0 to 1, got {fraction!r}")
         self._progress = fraction
         entry = [i for i, (start, _) in enumerate(self._entries) if start <= fraction][-1]
@@ -141,11 +144,12 @@ class Augment(nn.Module):
             images, others: see the class.
             index: int64 (B,): each image's number in its data set; a plain number for one image.
             epoch: from 0; with ``index``, the same image draws anew in every epoch.
-            partners: (P, C, H, W), what sample_pairing draws from; by default the images.
+            partners: (P, C, H, W), what sample_pairing draws from; by default the images. Not
+                beside labels, whose partners' labels nobody would know.
         """
         if others or isinstance(images, _STRUCTURES):
-            from pyaug import labels
-
+            if partners is not None:
+                raise InputError("Augment: partners: expected none for images with their labels")
             inputs = (images, *others) if others else images
             return labels.together(self, inputs, index=index, epoch=epoch)
         batch, restore = to_batch(images, "Augment")
@@ -195,6 +199,9 @@ class Augment(nn.Module):
     def apply(self, images: Any, program: Program, *, partners: Any = None) -> Any:
         """Apply a program: the same program gives the same pixels, on every device."""
         batch, restore = to_batch(images, "Augment.apply")
+        if not isinstance(program, Program):
+            kind = type(program).__name__
+            raise InputError(f"Augment.apply: program: expected a Program, got {kind}")
         if batch.shape[1] not in (1, 3):
             named = planes.operations_of(program.operation)
             planes.refuse_mixing(named, batch.shape[1], "Augment.apply")
@@ -231,6 +238,7 @@ class Augment(nn.Module):
                 f"Augment: index: expected an int64 tensor ({count},), one for each image, got "
                 f"{_described(index)}"
             )
+        whole_number(epoch, 0, _LAST_EPOCH, "Augment: epoch")
         return index.to(self.state.device) + (epoch << _EPOCH_BITS)
 
     def _follow_process(self) -> None:
@@ -281,6 +289,13 @@ class Augment(nn.Module):
         from pyaug import grids
 
         return grids.augment_html(self)
+
+
+def _seed(given: Any) -> int:
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise InputError(f"Augment: seed: expected a whole number, got {given!r}") from None
 
 
 def _described(value: Any) -> str:

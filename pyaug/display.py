@@ -75,7 +75,8 @@ def rows(policy: Policy) -> tuple[list[Row], str]:
             lines.append(Row(*first, *line))
             first = ["", ""]
     more = count - len(found)
-    return lines, f"and {more} more sub-policies, none heavier" if more else ""
+    several = "sub-policy" if more == 1 else "sub-policies"
+    return lines, f"and {more} more {several}, none heavier" if more else ""
 
 
 def _stages(stages: Sequence[Stage], told: Sequence[words.StageLines]) -> list[list[str]]:

@@ -24,6 +24,15 @@ def finite_number(value: Any, field: str) -> float:
     return float(value)
 
 
+def whole_number(value: Any, low: int, high: int | None, field: str) -> int:
+    """The value; InputError if it is no whole number in the range, None for no end."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or value < low or (high is not None and value > high):
+        bound = f"from {low} on" if high is None else f"from {low} to {high}"
+        raise InputError(f"{field}: expected a whole number {bound}, got {value!r}")
+    return value
+
+
 AT_LEAST_0 = (0, True, math.inf)
 AT_LEAST_1 = (1, True, math.inf)
 ABOVE_0 = (0, False, math.inf)

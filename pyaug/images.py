@@ -42,7 +42,7 @@ def to_batch(images: Any, name: str) -> tuple[Tensor, Restore]:
         if not isinstance(images, Tensor):
             kind = type(images).__name__
             raise InputError(f"{name}: expected a tensor, an array or a PIL image, got {kind}")
-        vision = sys.modules.get("torchvision.tv_tensors")  # imported by whoever made one
+        vision = tv_tensors()
         if vision and isinstance(images, vision.TVTensor):
             return _from_tv_tensor(images, name, vision.Image)
     if images.dtype not in _TYPES:
@@ -66,6 +66,11 @@ def to_batch(images: Any, name: str) -> tuple[Tensor, Restore]:
     if len(shape) == 3:  # reshape takes 1 µs more, there and back
         return images[None], lambda out: out[0]
     return images.reshape(-1, *shape[-3:]), lambda out: out.reshape(shape)
+
+
+def tv_tensors() -> Any:
+    """torchvision's tv_tensors, if anybody has imported them: else nobody can have made one."""
+    return sys.modules.get("torchvision.tv_tensors")
 
 
 def _from_pil(image: Image.Image, name: str) -> tuple[Tensor, Restore]:
@@ -121,6 +126,8 @@ def _from_tv_tensor(images: Tensor, name: str, kind: type) -> tuple[Tensor, Rest
 
 def fill_values(fill: float | Sequence[float], name: str) -> list[float]:
     """One fill for all channels, or one for each, in the images' own unit, as a list."""
+    if isinstance(fill, Tensor | np.ndarray):
+        fill = fill.tolist()
     values = list(fill) if isinstance(fill, Iterable) else [fill]
     if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):
         raise InputError(f"{name}: fill: expected a number or one for each channel, got {fill!r}")

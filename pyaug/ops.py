@@ -72,10 +72,12 @@ def _magnitudes(magnitude: float | Tensor, operation: Operation, images: Tensor)
     """(B, 1) float64 on the images' device."""
     name, count = operation.name, images.shape[0]
     if isinstance(magnitude, Tensor):
-        if magnitude.shape not in ((), (count,)) or magnitude.dtype == torch.bool:
+        number = magnitude.dtype != torch.bool and not magnitude.is_complex()
+        if magnitude.shape not in ((), (count,)) or not number:
+            kind = str(magnitude.dtype).removeprefix("torch.")
             raise InputError(
                 f"{name}: magnitude: expected a float or a tensor of {count} values, one for each "
-                f"image, got shape {tuple(magnitude.shape)}"
+                f"image, got {kind} {tuple(magnitude.shape)}"
             )
         magnitudes = magnitude.to(images.device, torch.float64)
         return (magnitudes if magnitudes.dim() else magnitudes.expand(count)).unsqueeze(1)
@@ -93,10 +95,14 @@ def _noise(noise: Tensor | None, generator, name: str, images: Tensor) -> Tensor
     """(B, 1, 4) float32 on the images' device."""
     count = images.shape[0]
     if noise is None:
+        if generator is not None and not isinstance(generator, torch.Generator):
+            kind = type(generator).__name__
+            raise InputError(f"{name}: generator: expected a torch.Generator, got {kind}")
         device = images.device if generator is None else generator.device
         return torch.rand((count, 1, 4), generator=generator, device=device).to(images.device)
-    if tuple(noise.shape) != (count, 4):
-        raise InputError(f"{name}: noise: expected shape {(count, 4)}, got {tuple(noise.shape)}")
+    if not isinstance(noise, Tensor) or tuple(noise.shape) != (count, 4):
+        got = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
+        raise InputError(f"{name}: noise: expected a tensor {(count, 4)}, got {got}")
     return noise.to(images.device, torch.float32)[:, None]
 
 
@@ -194,6 +200,9 @@ def mix(
         interpolation: "nearest" or "bilinear", the default.
         fill: a number, or one for each channel, in [0, 1].
     """
+    for name, given in (("images", images), ("weights", weights), ("magnitudes", magnitudes)):
+        if not isinstance(given, Tensor):
+            raise InputError(f"mix: {name}: expected a tensor, got {type(given).__name__}")
     if not images.is_floating_point():
         got = str(images.dtype).removeprefix("torch.")
         raise InputError(f"mix: expected floating-point images in [0, 1], got {got}")
@@ -213,7 +222,7 @@ def mix(
         operations,
         weights.to(torch.float64),
         magnitudes.to(torch.float64),
-        noise,
+        noise=noise,
         fill=fill_values(fill, "mix"),
         bilinear=is_bilinear(interpolation, images, "mix"),
     )

@@ -66,16 +66,13 @@ def apply(
         name: says in errors who was given them.
 
     Raises:
-        InputError: a fill of another number of values.
+        InputError: a fill of another number of values; partners of another type or shape, or none.
     """
     _check_fill(fill, images, name)
+    _check_partners(partners, images, name)
     bilinear = is_bilinear(interpolation, images, name)
     if images.shape[1] in (1, 3) and images.dtype is not _DEEP:
         return _native.apply(images, partners, operation, magnitude, noise, fill, bilinear)
-    if partners.dtype != images.dtype or partners.shape[1:] != images.shape[1:]:
-        raise InputError(
-            f"{name}: partners: expected {_described(images)}, got {_described(partners)}"
-        )
 
     def kernel(images: Tensor, partners: Tensor, fill: list[float]) -> Tensor:
         return _native.apply(images, partners, operation, magnitude, noise, fill, bilinear)
@@ -94,8 +91,8 @@ def mix(
     operation: Tensor,
     weight: Tensor,
     magnitude: Tensor,
-    noise: Tensor,
     *,
+    noise: Tensor,
     fill: list[float],
     bilinear: bool,
 ) -> Tensor:
@@ -105,6 +102,7 @@ def mix(
         return _native.mix(images, partners, operation, weight, magnitude, noise, fill, bilinear)
 
     _check_fill(fill, images, "mix")
+    _check_partners(partners, images, "mix")
     return _by_planes(kernel, images, partners, fill)
 
 
@@ -112,6 +110,17 @@ def _check_fill(fill: list[float], images: Tensor, name: str) -> None:
     channels = images.shape[1]
     if len(fill) not in (1, channels):
         raise InputError(f"{name}: fill: expected 1 or {channels} values, got {len(fill)}")
+
+
+def _check_partners(partners: Tensor, images: Tensor, name: str) -> None:
+    if partners is images:  # mostly; the rest takes a microsecond
+        return
+    if partners.dtype != images.dtype or partners.shape[1:] != images.shape[1:]:
+        raise InputError(
+            f"{name}: partners: expected {_described(images)}, got {_described(partners)}"
+        )
+    if len(images) and not len(partners):
+        raise InputError(f"{name}: partners: expected at least one")
 
 
 _Kernel = Callable[[Tensor, Tensor, list[float]], Tensor]

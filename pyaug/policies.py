@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyaug import spaces
-from pyaug.errors import InputError, finite_number
+from pyaug.errors import InputError, finite_number, whole_number
 from pyaug.policy import Candidate, Policy, SubPolicy
 from pyaug.spaces import Axis
 
@@ -196,8 +196,8 @@ def randaugment(*, num_ops: int = 2, magnitude: float = 9, bins: int = 31) -> Po
     Raises:
         InputError: an argument out of range.
     """
-    _at_least(num_ops, 1, "randaugment: num_ops")
-    _at_least(bins, 2, "randaugment: bins")
+    whole_number(num_ops, 1, None, "randaugment: num_ops")
+    whole_number(bins, 2, None, "randaugment: bins")
     if not 0 <= finite_number(magnitude, "randaugment: magnitude") <= bins - 1:
         raise InputError(f"randaugment: magnitude: expected 0 to {bins - 1}, got {magnitude!r}")
     stage = tuple(axis.at(magnitude / (bins - 1)) for axis in spaces.standard())
@@ -219,7 +219,7 @@ def trivialaugment(*, wide: bool = False, side: int = 32) -> Policy:
     Raises:
         InputError: a side below 32.
     """
-    _at_least(side, 32, "trivialaugment: side")
+    whole_number(side, 32, None, "trivialaugment: side")
     space = spaces.wide(translate=32 / side) if wide else spaces.standard()
     stage = tuple(axis.levels(31) for axis in space)
     source = "TrivialAugment, Müller and Hutter 2021"
@@ -242,7 +242,7 @@ def uniformaugment(*, num_ops: int = 2) -> Policy:
     Raises:
         InputError: ``num_ops`` below 1.
     """
-    _at_least(num_ops, 1, "uniformaugment: num_ops")
+    whole_number(num_ops, 1, None, "uniformaugment: num_ops")
     stage = tuple(axis.range(probability=0.5) for axis in spaces.fast_autoaugment())
     return Policy(
         (SubPolicy((stage,) * num_ops),),
@@ -265,7 +265,7 @@ def deepta(data_set: str = "cifar10", *, layers: int = 6) -> Policy:
     Raises:
         InputError: ``layers`` below 1.
     """
-    _at_least(layers, 1, "deepta: layers")
+    whole_number(layers, 1, None, "deepta: layers")
     space = spaces.deep_autoaugment(data_set)
     levels = Counter(c.operation for c in space)
     stage = tuple(replace(c, weight=1 / levels[c.operation]) for c in space)
@@ -338,11 +338,6 @@ def default(data_set: str) -> Policy:
         policy = policy.then(cut)
     source = f"default augmentation: {_DEFAULTS.get(data_set, _CIFAR).source}"
     return replace(policy, name=f"default-{data_set}", source=source)
-
-
-def _at_least(value: int, low: int, field: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise InputError(f"{field}: expected a whole number from {low} on, got {value!r}")
 
 
 _KNOWN: dict[str, Callable[[], Policy]] = {

@@ -91,6 +91,7 @@ def _span(low: float, high: float) -> str:
 
 
 def _number(value: float) -> str:
+    value = round(value, 2) + 0.0  # no minus before 0
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
@@ -109,8 +110,11 @@ def _idle(sub_policy: SubPolicy) -> float:
 
 
 def rates(policy: Policy) -> dict[str, float]:
-    """How often an image gets each operation on average, the most frequent first."""
-    found = policy.marginals().items()
+    """How often an image gets each operation on average, the most frequent first.
+
+    Of a schedule the last policy's, which is the one that is described.
+    """
+    found = policy.at(1.0).marginals().items()
     return dict(sorted(found, key=lambda pair: -pair[1]))
 
 

@@ -194,6 +194,8 @@ def test_fill_is_in_the_images_unit(dtype, device):
         out = augmenter(device, SLIDE, fill=fill)(images)
         assert out[0, :, 0, -1].tolist() == expected
         assert (out[..., :2] == 0).all()
+        for given in (torch.tensor(fill), np.array(fill)):
+            assert torch.equal(augmenter(device, SLIDE, fill=given)(images), out)
 
 
 def test_interpolation(device):
@@ -383,17 +385,26 @@ def test_spawned_workers(monkeypatch):
         (lambda a, x: a(x, index=3), "index|int64 tensor (2,)|got int"),
         (lambda a, x: a(("cat", 3)), "expected an image among the inputs|got int, str"),
         (lambda a, x: a(x, index=[0, 1]), "index|int64 tensor (2,)|got"),
-        (lambda a, x: a(x, partners=x[:, :1]), "partners|(2, 3, 8, 8)|got (2, 1, 8, 8)"),
-        (lambda a, x: a(x, partners=x[..., :4]), "partners|(2, 3, 8, 8)|got (2, 3, 8, 4)"),
+        (lambda a, x: a(x, partners=x[:, :1]), "float32 images of (3, 8, 8)|of (1, 8, 8)"),
+        (lambda a, x: a(x, partners=x[..., :4]), "float32 images of (3, 8, 8)|of (3, 8, 4)"),
         (lambda a, x: a(x, partners=x.double()), "partners|float32|got float64"),
         (lambda a, x: a(x, partners=x[:0]), "partners|at least one"),
+        (lambda a, x: a((x, 3), partners=x), "partners|none for images with their labels"),
+        (lambda a, x: a(x, index=torch.arange(2), epoch=-1), "epoch|from 0 to 8388607, got -1"),
+        (lambda a, x: a(x, index=torch.arange(2), epoch=1 << 23), "epoch|got 8388608"),
+        (lambda a, x: a(x, index=torch.arange(2), epoch=1.5), "epoch|a whole number|got 1.5"),
+        (lambda a, x: Augment(MIXED, seed=1.5), "seed|a whole number, got 1.5"),
+        (lambda a, x: Augment(MIXED, seed="1"), "seed|a whole number, got '1'"),
+        (lambda a, x: Augment(MIXED, fill=[[1.0]]), "fill|a number or one for each|got [[1.0]]"),
+        (lambda a, x: a.apply(x, 3), "program|a Program, got int"),
+        (lambda a, x: setattr(a, "progress", "1"), "progress|a finite number, got '1'"),
         (lambda a, x: a(x, partners="x"), "partners|a tensor, an array or a PIL|got str"),
         (lambda a, x: a.sample(-1), "count|got -1"),
         (lambda a, x: a.sample(2, force=torch.zeros(2, 2)), "force|(2, 3)|got float32 (2, 2)"),
         (lambda a, x: a.sample(2, force=[[0, 0, 0]] * 2), "force|(2, 3)|got"),
         (lambda a, x: a.apply(x[:1], a.sample(2)), "program|1 images|got 2"),
         (lambda a, x: setattr(a, "progress", 1.5), "progress|0 to 1|got 1.5"),
-        (lambda a, x: setattr(a, "progress", float("nan")), "progress|0 to 1|got nan"),
+        (lambda a, x: setattr(a, "progress", float("nan")), "progress|finite number, got nan"),
         (lambda a, x: Augment(TURN)(x[..., :4]), "square|got 8 x 4"),
         (lambda a, x: a.apply(x[..., :4], Augment(TURN).sample(2)), "square|got 8 x 4"),
     ],

@@ -269,6 +269,7 @@ def test_a_tiny_benchmark_without_peers_is_written_whole(without_peers, tmp_path
         assert plot.name in text
         root = ElementTree.fromstring(plot.read_text())
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "library: " in root.attrib["aria-label"] or "Curves" in root.attrib["aria-label"]
         assert "--series-1" in plot.read_text()
 
 
@@ -417,28 +418,25 @@ def test_pillow_does_what_pyaug_does(name, views):
     compared("Pillow", name, views)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_torchvision_does_what_pyaug_does(name, views):
     compared("torchvision", name, views)
 
 
-# The second test environment has torchvision, but none of these: they are compared where they are.
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("library", ["OpenCV", "Kornia"])
 def test_others_do_what_pyaug_does(library, name, views):
-    pytest.importorskip({"OpenCV": "cv2", "Kornia": "kornia"}[library])
     compared(library, name, views)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", policies.LINES)
 @pytest.mark.parametrize(("side", "count"), SIZES)
 def test_policies_of_other_libraries_run(kind, side, count, held):
-    """Those that are installed; torchvision is."""
     batch = held.batch(count, side)
     made = policies.peers(kind, batch)
     assert "torchvision, PIL" in made

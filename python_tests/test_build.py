@@ -61,7 +61,7 @@ def test_the_same_build_under_another_torch(tmp_path):
     assert there["built with torch"] == here["built with torch"]
     if here["CUDA kernels built"].startswith("for"):
         assert there["CUDA kernels"] == "loaded"
-    suite = ("-q", "-m", "core or torchvision", str(ROOT / "python_tests"))
+    suite = ("-q", "-m", "core or peers", str(ROOT / "python_tests"))
     print(run(other.parent / "pytest", *suite, cwd=ROOT).splitlines()[-1])
 
 

@@ -194,7 +194,7 @@ def test_a_missing_torchvision_is_named(name, monkeypatch):
     assert str(caught.value) == f"{name}: expected torchvision; pip install torchvision"
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("name, missing", [("cifar10", "not found"), ("imagenet", "")])
 def test_an_empty_root_is_named(tmp_path, name, missing):
     with pytest.raises(InputError) as caught:
@@ -203,7 +203,7 @@ def test_an_empty_root_is_named(tmp_path, name, missing):
     assert message.startswith(f"{name}: cannot be read from {tmp_path}") and missing in message
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("name, count", [("cifar10", 10), ("cifar100", 100)])
 def test_cifar_files(tmp_path, monkeypatch, name, count):
     from torchvision.datasets import CIFAR10, CIFAR100
@@ -225,7 +225,7 @@ def test_cifar_files(tmp_path, monkeypatch, name, count):
     assert loaded.mean == (0.4914, 0.4822, 0.4465) and loaded.std == (0.2023, 0.1994, 0.2010)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_svhn_files(tmp_path, monkeypatch):
     from scipy.io import savemat
     from torchvision.datasets import SVHN
@@ -240,7 +240,7 @@ def test_svhn_files(tmp_path, monkeypatch):
     assert loaded.train.labels.tolist() == [(1 + i) % 10 for i in range(20)]
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_imagenet_is_decoded_on_demand(tmp_path):
     wnids = ["n01", "n02"]
     torch.save(({"n01": ("tench", "fish"), "n02": ("crane",)}, []), tmp_path / "meta.bin")

@@ -70,6 +70,8 @@ def test_a_long_policy_is_shortened_with_how_many_more(form):
     found = lines_of(form(LONG))
     assert "and 15 more sub-policies, none heavier" in found
     assert not any(line.startswith("11 ") for line in found)
+    eleven = Policy(tuple(SubPolicy(LONG.sub_policies[0].stages) for _ in range(11)))
+    assert "and 1 more sub-policy, none heavier" in lines_of(form(eleven))
 
 
 def test_a_stage_like_an_earlier_one_is_told_once():

@@ -1,7 +1,6 @@
 """The examples run as they are, on bundled images, in the environment that has what they need."""
 
 import ast
-import importlib.util
 import os
 import re
 import runpy
@@ -15,8 +14,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = {file.stem: file for file in sorted(FOLDER.glob("*.py"))}
 
 LONG = {"demo", "ddas_sanity"}  # minutes: `make demo`, and a search of DDAS
-NEEDS = {"compose": ["torchvision"], "timm_loop": ["torchvision", "timm"],
-         "lightning_loop": ["lightning"]}  # fmt: skip
+NEED_OTHERS = {"compose", "timm_loop", "lightning_loop"}  # torchvision, timm, lightning
 
 # What an example says, as a pattern for each of its lines.
 SAYS = {
@@ -58,16 +56,13 @@ def test_an_example_explains_itself(name):
 
 
 def marked(name):
-    marks = pytest.mark.torchvision if "torchvision" in NEEDS.get(name, ()) else ()
-    return pytest.param(name, marks=marks)
+    return pytest.param(name, marks=pytest.mark.peers if name in NEED_OTHERS else ())
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a single core
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # its fork, and threads
 @pytest.mark.parametrize("name", [marked(n) for n in SAYS if n not in ("lightning_loop",)])
 def test_an_example_runs(name, capsys, monkeypatch, tmp_path):
-    for module in NEEDS.get(name, ()):
-        pytest.importorskip(module, reason=f"{name}: {module} is not installed")
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLES[name]), run_name="__main__")
     said = capsys.readouterr().out.splitlines()
@@ -84,10 +79,9 @@ def check(name, said):
         assert len(sums) == 2, "two epochs, which differ; the number of workers does not matter"
 
 
+@pytest.mark.peers
 def test_the_lightning_example_runs(tmp_path):
     """In a process of its own: lightning sets up warnings, logging and signals."""
-    if importlib.util.find_spec("lightning") is None:
-        pytest.skip("lightning_loop: lightning is not installed")
     command = [sys.executable, str(EXAMPLES["lightning_loop"])]
     root = {"PYTHONPATH": str(FOLDER.parent)}
     done = subprocess.run(

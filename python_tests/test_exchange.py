@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from functools import reduce
 from itertools import permutations
 from pathlib import Path
 
@@ -211,6 +212,7 @@ def test_torchvisions_bins():
 RAND = {"num_ops": 2, "magnitude": 9, "num_magnitude_bins": 31}
 TORCHVISIONS = {
     "no size": (("RandAugment", RAND), None, "size: translate_x is by whole pixels"),
+    "a size that is none": (("RandAugment", RAND), 32.0, r"size: expected \(height, width\)"),
     "a size of three": (("RandAugment", RAND), (3, 32, 32), r"size: expected \(height, width\)"),
     "a bin": (("RandAugment", {**RAND, "magnitude": 31}), 32, "magnitude: expected a bin from 0"),
     "AugMix": (("AugMix", {}), 32, "AugMix mixes chains and is no Policy"),
@@ -421,6 +423,9 @@ def test_fast_autoaugments_archive(tmp_path):
     for name in (None, "autoaug"):
         with pytest.raises(InputError, match=r"archive.py: function: expected one of fa_red"):
             exchange.load(archive, function=name)
+    archive.write_text("def fa_reduced_cifar10():\n    return [exit('run')]\n")
+    with pytest.raises(InputError, match=r"function fa_reduced_cifar10: expected JSON or a Python"):
+        exchange.load(archive, function="fa_reduced_cifar10")
 
 
 OLD = [0] * 60
@@ -586,7 +591,21 @@ FILES = {
     "albumentations.json": (json.dumps(pipeline(node("OneOf", transforms=[]))),
                             "transform.transforms[0]: transforms: expected a list"),
     "bits.json": (json.dumps(pipeline(node("Posterize", num_bits=[9, 9]))),
-                  "transform.transforms[0]: Posterize: magnitude: posterize takes bits"),
+                  "transform.transforms[0]: Posterize: num_bits: expected whole numbers, 0 to 8"),
+    "wide.json": (json.dumps(pipeline(node("Posterize", num_bits=[0, 10**12]))),
+                  "Posterize: num_bits: expected whole numbers, 0 to 8"),
+    "times.json": (json.dumps(pipeline(node("SomeOf", transforms=[node("NoOp")], n=10**10))),
+                   "transforms[0]: n: expected 1 to 100, got 10000000000"),
+    "many.json": (json.dumps(pipeline(*[node("SomeOf", transforms=[node("NoOp")] * 9, n=3)] * 2)),
+                  "together these are more than 10,000 sub-policies"),
+    "deep.json": (json.dumps(reduce(lambda inner, _: node("Compose", transforms=[inner]),
+                                    range(400), pipeline())),
+                  "expected"),
+    "fill.json": (json.dumps(pipeline(moved(1, rotate=9, fill={"a": 1}))),
+                  "transforms[0]: ShiftScaleRotate: fill: expected a number"),
+    "border.json": (json.dumps(pipeline(moved(1, rotate=9) | {"border_mode": "far"})),
+                    "ShiftScaleRotate: border_mode: expected OpenCV's number, got 'far'"),
+    "true.json": ('[[["rotate", 0.5, true]]]', "level: expected a whole number from 0 to 9"),
     "short.txt": ("['1', '2', 3, 4, [0], [1]]\n", "line 1: expected a policy of 60"),
     "zip.npz": (b"PK\x03\x04broken", "cannot read it"),
     "array.npy": (b"\x93NUMPY\x01\x00broken", "cannot read it"),
@@ -626,7 +645,9 @@ ARRAYS = {
     "a missing array": (dict(names=("dis_ps",)), "w0s_mt is missing"),
     "another width": (dict(width=51), r"dis_ps: expected shape \(K, 52\), got \(2, 51\)"),
     "no distribution": (dict(scale=2.0), "each row of them summing to 1"),
-    "no probability": (dict(applied=1.5), "w0s_mt: expected 2 probabilities"),
+    "no probability": (dict(applied=1.5), "w0s_mt: expected probabilities, 0 to 1, got 1.5"),
+    "no numbers": (dict(applied="often"), "w0s_mt: expected finite numbers"),
+    "no epochs": (dict(epochs=0), r"dis_ps: expected shape \(K, 52\), got \(0, 52\)"),
 }
 
 
@@ -634,11 +655,39 @@ ARRAYS = {
 def test_arrays_that_do_not_fit(tmp_path, case):
     changes, message = ARRAYS[case]
     width = changes.get("width", 52)
-    shares = np.full((2, width), changes.get("scale", 1.0) / width)
+    shares = np.full((changes.get("epochs", 2), width), changes.get("scale", 1.0) / width)
     arrays = {"dis_ps": shares, "w0s_mt": np.full(2, changes.get("applied", 0.5))}
     np.savez(tmp_path / "f.npz", **{k: arrays[k] for k in changes.get("names", arrays)})
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=f"^ddas: .*f.npz: {message}"):
         exchange.load(tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize("levels", [1, [], "many"])
+def test_deep_aas_levels_that_are_none(tmp_path, levels):
+    path = deep_aa(tmp_path / "p.npz", l_mags=np.array(levels))
+    with pytest.raises(InputError, match="^deepaa: .*p.npz: l_mags: expected"):
+        exchange.load(path)
+
+
+def test_a_damaged_archive_is_one_line(tmp_path):
+    """Wherever it is damaged: its entries, their headers, the packed bytes, the directory."""
+    path, shares = tmp_path / "f.npz", np.random.default_rng(0).dirichlet(np.ones(52), 2)
+    np.savez_compressed(path, dis_ps=shares, w0s_mt=[0.5, 0.5])
+    whole, refused = path.read_bytes(), 0
+    for place in range(6, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            exchange.load(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+    assert refused > 50
+    records = np.zeros(2, [("dis_ps", float, (52,)), ("w0s_mt", float)])
+    np.save(tmp_path / "f.npy", records)
+    header = (tmp_path / "f.npy").read_bytes().replace(b"'descr'", b"('descr'")
+    (tmp_path / "f.npy").write_bytes(header)
+    with pytest.raises(InputError, match="f.npy: cannot read it"):
+        exchange.load(tmp_path / "f.npy")
 
 
 REFUSED = {
@@ -646,7 +695,9 @@ REFUSED = {
     "rand-m9-foo": "unknown part 'foo'",
     "rand-m9-m8": "m is said twice",
     "rand-m9.5": "m: expected a whole number, got '9.5'",
-    "rand-n0": "n: expected at least 1",
+    "rand-n0": "n: expected 1 to 100, got 0",
+    "rand-n9999999999": "n: expected 1 to 100, got 9999999999",
+    f"rand-m{10**400}": "m: expected a finite number",
     "rand-tother": "t: expected weights, got 'other'",
     "rand-p1.5": "probability: expected a probability from 0 to 1, got 1.5",
     "rand-m30-mmax30": "magnitude: posterize takes bits from 0 to 8, got 12",
@@ -658,7 +709,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("string", REFUSED)
+@pytest.mark.parametrize("string", REFUSED, ids=lambda string: string[:20])
 def test_a_timm_string_is_refused_by_its_part(string):
     with pytest.raises(InputError) as caught:
         exchange.load(string)
@@ -668,8 +719,11 @@ def test_a_timm_string_is_refused_by_its_part(string):
 
 
 def test_an_unknown_source():
-    with pytest.raises(InputError, match="expected a file, a known policy's name or a timm string"):
-        exchange.load("no/such.file")
+    for source in ("no/such.file", "~no-such-user/policy.json", "x" * 5000):
+        with pytest.raises(InputError, match="expected a file, a known policy's name or a timm"):
+            exchange.load(source)
+    with pytest.raises(InputError, match="source: expected a path or a string, got int"):
+        exchange.load(5)
 
 
 def one(operation, magnitude=None, **fields):

@@ -27,6 +27,8 @@ def test_a_timm_string_becomes_a_policy_file(convert, tmp_path):
     code, said, remarks = convert("rand-m9-mstd0.5-inc1", "--out", out)
     assert (code, said) == (0, f"{out}\n")
     assert remarks.startswith("not exactly the source's: interpolation: timm draws bilinear")
+    *_, beside = remarks.splitlines()  # what a policy file does not hold
+    assert beside.endswith("pyaug.Augment(policy, interpolation='bilinear', fill=128)")
     assert Policy.load(out) == exchange.from_timm("rand-m9-mstd0.5-inc1").policy
     assert convert(out, "--to", "timm")[:2] == (0, "rand-m9-n2-mstd0.5-inc1\n")
 
@@ -50,6 +52,7 @@ REFUSED = {
     "another target": (["rand-m9", "--to", "dali"], "error: "),
     "what cannot be said": (["trivialaugment", "--to", "timm"], "error: timm: operation identity"),
     "no folder": (["rand-m9", "--out", "no/such/folder/p.json"], "error: out: expected a folder"),
+    "a folder": (["rand-m9", "--out", "."], "error: out: expected a file, got the folder ."),
     "no source": ([], "error: "),
 }
 

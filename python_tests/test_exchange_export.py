@@ -3,6 +3,7 @@
 import ast
 import random
 from collections import Counter
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -31,7 +32,6 @@ def one(operation, magnitude=None, **fields):
 
 def run(policy, **options):
     """The namespace that the exported code makes."""
-    pytest.importorskip("torchvision")
     namespace = {}
     exec(compile(exchange.to_torchvision(policy, **options), "exported", "exec"), namespace)
     return namespace
@@ -61,7 +61,7 @@ def test_bad_options(write):
         write(one("invert"), fill="red")
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 @pytest.mark.parametrize("operation", [*(o for o in BARE), *MAGNITUDES])
 def test_torchvision_code_gives_the_same_pixels(operation, interpolation):
@@ -75,7 +75,7 @@ def test_torchvision_code_gives_the_same_pixels(operation, interpolation):
     assert (ours.int() - theirs.int()).abs().max() <= int(loose)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize(("operation", "m"), [("cutout", 0.4), ("crop", 0.25)])
 def test_torchvision_code_draws_places_alike(operation, m):
     """The average over 4,000 draws of an image of one white column and row is as ours."""
@@ -91,7 +91,7 @@ def test_torchvision_code_draws_places_alike(operation, m):
     assert np.abs(theirs - ours.numpy()).max() < 5 * 128 / np.sqrt(count)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_torchvision_code_draws_alike():
     """Every form at once: weights, gates, signs, levels, ranges, normals; 20,000 draws each."""
     stage = (
@@ -130,7 +130,7 @@ def test_torchvision_code_draws_alike():
         assert (theirs.min(), theirs.max()) == pytest.approx((ours.min(), ours.max()), abs=0.01)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("name", policies.names())
 def test_every_known_policy_runs_in_torchvision(name):
     policy = policies.get(name)
@@ -146,10 +146,11 @@ def test_every_known_policy_runs_in_torchvision(name):
             assert type(out) is type(image)
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 def test_albumentations_draws_alike():
     """Operations that one image tells apart, 20,000 draws of Albumentations' own."""
-    albumentations = pytest.importorskip("albumentations")
+    albumentations = import_module("albumentations")
     stage = (
         Candidate("invert", weight=3, probability=0.5),
         Candidate("flip_x", weight=1),
@@ -172,9 +173,10 @@ def test_albumentations_draws_alike():
         assert theirs[key] / COUNT == pytest.approx(n / COUNT, abs=0.02)
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 def test_kornia_takes_the_list():
-    kornia = pytest.importorskip("kornia.augmentation.auto")
+    kornia = import_module("kornia.augmentation.auto")
     rows = [[("rotate", 0.9, 4), ("invert", 0.2, None)], [("posterize", 0.8, 6)]]
     transform = kornia.AutoAugment(exchange.to_kornia(exchange.from_kornia(rows).policy))
     assert transform(stacked().float() / 255).shape == stacked().shape

@@ -6,6 +6,7 @@ equal. Where the source is installed it is asked itself, its random draws replac
 
 import math
 import random
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -84,11 +85,12 @@ def test_fast_autoaugments_pixels(images, level):
 PER_OPERATION = [("rand-m9-p1", 9), ("rand-m9-p1-inc1", 9), ("rand-m4-p1-inc1", 4)]
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("string", "level"), PER_OPERATION)
 def test_timms_own_pixels(images, string, level, monkeypatch):
     """Bilinear, filled with grey, as Imported.options says; equal to the last bit."""
-    timm = pytest.importorskip("timm.data.auto_augment")
+    timm = import_module("timm.data.auto_augment")
     imported = exchange.from_timm(string)
     hparams = {"interpolation": Image.Resampling.BILINEAR, "img_mean": (128,) * 3}
     theirs = timm.rand_augment_transform(string, hparams)
@@ -103,10 +105,11 @@ def test_timms_own_pixels(images, string, level, monkeypatch):
             assert torch.equal(ours, expected), (op.name, m)
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 def test_timms_own_levels(monkeypatch):
     """Every name at every half level, as magnitudes; whole ones where timm truncates."""
-    timm = pytest.importorskip("timm.data.auto_augment")
+    timm = import_module("timm.data.auto_augment")
     monkeypatch.setattr(random, "random", lambda: 0.0)
     for name, scale in timm_strings._SCALES.items():
         for level in np.arange(0, 10.5, 0.5):
@@ -126,10 +129,11 @@ def test_timms_own_levels(monkeypatch):
         assert ours == rows
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 def test_timms_own_distribution():
     """20,000 of timm's draws with noise, the operations replaced by records, against ours."""
-    timm = pytest.importorskip("timm.data.auto_augment")
+    timm = import_module("timm.data.auto_augment")
     import pyaug
 
     string = "rand-m9-n2-mstd1-inc1"
@@ -169,13 +173,13 @@ def forced(monkeypatch, *draws, negative):
     monkeypatch.setattr(torch, "rand", lambda *a, **k: torch.tensor(0.4 if negative else 0.6))
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("kind", ["TrivialAugmentWide", "RandAugment"])
 def test_torchvisions_own_pixels(images, kind, version, monkeypatch):
     """On PIL images, every operation and bin: equal to the last bit, whatever the sign."""
-    v2 = pytest.importorskip("torchvision.transforms.v2")
-    make = getattr(v2 if version == "v2" else pytest.importorskip("torchvision.transforms"), kind)
+    v2 = import_module("torchvision.transforms.v2")
+    make = getattr(v2 if version == "v2" else import_module("torchvision.transforms"), kind)
     size = tuple(images.shape[-2:])
     pictures = to_pil(images[:2])
     bins = (0, 1, 17, 30)
@@ -199,11 +203,11 @@ def test_torchvisions_own_pixels(images, kind, version, monkeypatch):
                 assert torch.equal(ours, from_pil(theirs)), (c.operation, used)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("name", ["imagenet", "cifar10", "svhn"])
 def test_torchvisions_autoaugment_pixels(images, name, monkeypatch):
     """Each of the 25 sub-policies, both of its operations applied, signs positive."""
-    transforms = pytest.importorskip("torchvision.transforms.v2")
+    transforms = import_module("torchvision.transforms.v2")
     transform = transforms.AutoAugment(transforms.AutoAugmentPolicy(name))
     size = tuple(images.shape[-2:])
     policy = exchange.from_torchvision(transform, size=size).policy
@@ -240,11 +244,12 @@ FACTORS = ("thresholds", "bits_factor", "contrast_factor", "sharpness", "degrees
            "translate_y")  # fmt: skip
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "level", "share"), KORNIA)
 def test_kornias_own_pixels(images, name, level, share):
     """Kornia's draw, which must lie in our range, replayed by our operation."""
-    ops = pytest.importorskip("kornia.augmentation.auto.autoaugment.ops")
+    ops = import_module("kornia.augmentation.auto.autoaugment.ops")
     floats = images.float() / 255
     operation = getattr(ops, name)(1.0, level)
     torch.manual_seed(0)
@@ -283,11 +288,12 @@ ALBUMENTATIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("operation", "m", "most", "share"), ALBUMENTATIONS)
 def test_albumentations_own_pixels(images, operation, m, most, share):
     """What we export, read and run by Albumentations; and imported again."""
-    albumentations = pytest.importorskip("albumentations")
+    albumentations = import_module("albumentations")
     from pyaug.policy import Candidate, Policy, SubPolicy
 
     policy = Policy((SubPolicy(((Candidate(operation, m),),)),))

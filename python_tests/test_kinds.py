@@ -161,7 +161,7 @@ def test_pil_of_16_bits():
 # --- tv_tensors ----------------------------------------------------------------------------------
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("shape", [(3, 8, 9), (5, 1, 8, 9)])
 def test_tv_images_stay_what_they_are(shape):
     from torchvision import tv_tensors
@@ -175,7 +175,7 @@ def test_tv_images_stay_what_they_are(shape):
     assert type(ops.invert(tv_tensors.Image(plain))) is tv_tensors.Image
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_other_tv_tensors_are_no_images():
     from torchvision import tv_tensors
 

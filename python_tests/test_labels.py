@@ -431,6 +431,10 @@ def box(*sides):
             "labels.boxes: boxes: expected numbers, got torch.bool",
         ),
         (
+            lambda: labels.boxes(TWO, [torch.ones(1, 4), torch.ones(1, 4).cfloat()], (40, 100)),
+            "labels.boxes: boxes: expected numbers, got torch.complex64",
+        ),
+        (
             lambda: labels.keypoints(ONE, torch.zeros(1, 5, 3), (40, 100)),
             "labels.keypoints: points: expected a tensor (1, N, 2) or a list of 1 tensors (N, 2), "
             "got (1, 5, 3)",
@@ -442,6 +446,14 @@ def box(*sides):
         (
             lambda: labels.matrices(ONE, (40, 0)),
             "labels.matrices: size: expected the images' (height, width), got (40, 0)",
+        ),
+        (
+            lambda: labels.matrices(ONE, (40, float("inf"))),
+            "labels.matrices: size: expected the images' (height, width), got (40, inf)",
+        ),
+        (
+            lambda: labels.matrices(ONE, (40, 2**31)),
+            "labels.matrices: size: expected the images' (height, width), got (40, 2147483648)",
         ),
         (
             lambda: labels.matrices("flip", (40, 100)),
@@ -463,3 +475,23 @@ def test_bad_input_is_refused_by_one_line(call, said):
     with pytest.raises(InputError) as caught:
         call()
     assert str(caught.value) == said
+
+
+def test_labels_stay_on_their_device(device):
+    """Whatever follows a program is where it came in, and the same as on a CPU."""
+    augment = pyaug.Augment("autoaugment-cifar10", seed=0).to(device)
+    program, size = augment.sample(4), (40, 56)
+    on_cpu = program.to("cpu")
+    boxes = torch.tensor([[4.0, 5, 30, 25], [20, 10, 50, 38]]).expand(4, 2, 4)
+    points = torch.tensor([[10.0, 12], [40, 30]]).expand(4, 2, 2)
+    masks = torch.arange(4 * 40 * 56).reshape(4, 40, 56)
+    for follow, given in (
+        (labels.boxes, boxes),
+        (labels.keypoints, points),
+        (lambda program, masks, size: [labels.masks(program, masks)], masks),
+        (lambda program, targets, size: [labels.targets(program, targets)], torch.eye(4)),
+    ):
+        there = follow(program, given.to(device), size)
+        for a, b in zip(there, follow(on_cpu, given, size), strict=True):
+            assert a.device.type == torch.device(device).type
+            assert torch.equal(a.cpu(), b)

@@ -101,6 +101,13 @@ def test_every_type_keeps_every_value(name, dtype):
     assert found.numpy().tobytes() == expected.tobytes()
 
 
+def test_fills_that_only_64_bits_hold():
+    program = program_of([("translate_x", 1.0)])
+    for dtype, fill in ((torch.uint64, 2**64 - 1), (torch.int64, 2**53 + 1), (torch.bool, True)):
+        found = labels.masks(program, torch.zeros(1, 2, 2, dtype=dtype), fill=fill)
+        assert found.tolist() == [[[fill] * 2] * 2]
+
+
 def test_masks_of_every_form():
     rng = np.random.default_rng(4)
     program = random_program(rng, UPRIGHT, 4, steps=2)
@@ -210,6 +217,13 @@ FORMS = "a tensor (2, ..., H, W) or a list of 2 tensors (..., H, W) of one size"
         (
             lambda: labels.masks(TWO, torch.zeros(2, 4, 5, dtype=torch.int64), fill="none"),
             "labels.masks: fill: expected a value that int64 masks hold, got 'none'",
+        ),
+        *(
+            (
+                lambda fill=fill: labels.masks(TWO, torch.zeros(2, 4, 5), fill=fill),
+                f"labels.masks: fill: expected a value that float32 masks hold, got {fill!r}",
+            )
+            for fill in ("none", None, [1.0, 2.0])
         ),
         (
             lambda: labels.masks(program_of([("rotate_90", 0)]), torch.zeros(1, 4, 5)),

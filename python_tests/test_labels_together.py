@@ -1,5 +1,6 @@
 """Images and what belongs to them in one call; real detection images; torchvision's own rules."""
 
+import importlib
 import io
 import sys
 from pathlib import Path
@@ -111,6 +112,13 @@ def test_no_image_is_refused():
 
 
 @pytest.mark.core
+def test_what_does_not_augment_is_refused():
+    with pytest.raises(InputError) as caught:
+        labels.together("randaugment", (random_image(), 3))
+    assert str(caught.value) == "labels.together: expected a pyaug.Augment, got str"
+
+
+@pytest.mark.core
 def test_torchvision_is_not_imported():
     """It is asked for types only where somebody else has imported it."""
     import subprocess
@@ -208,7 +216,7 @@ def test_real_boxes_through_a_known_policy(name):
 
 @pytest.fixture
 def tv():
-    return pytest.importorskip("torchvision.tv_tensors")
+    return importlib.import_module("torchvision.tv_tensors")
 
 
 def sample_of(tv, seed=0, *, format="XYXY"):
@@ -227,7 +235,7 @@ def sample_of(tv, seed=0, *, format="XYXY"):
     }
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("format", ["XYXY", "XYWH", "CXCYWH"])
 def test_tv_tensors_in_and_out(tv, format):
     augment = pyaug.Augment(GEOMETRY, seed=10)
@@ -252,14 +260,14 @@ def test_tv_tensors_in_and_out(tv, format):
     assert moved["labels"] is target["labels"]
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_an_explicit_image_goes_before_plain_tensors(tv):
     other = random_image(1)
     found = labels.together(pyaug.Augment(FLIP), [other, tv.Image(random_image())])
     assert found[0] is other and torch.equal(found[1], random_image().flip(-1))
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_a_batch_with_a_target_for_each_image(tv):
     """Each target moves with its own image, as if it were alone."""
     samples = [sample_of(tv, i) for i in range(4)]
@@ -278,7 +286,7 @@ def test_a_batch_with_a_target_for_each_image(tv):
     assert len(boxes) == 4
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_a_batched_mask_is_one_for_each_image(tv):
     images = torch.stack([random_image(i) for i in range(3)])
     masks = tv.Mask(torch.randint(0, 9, (3, *SIZE)))
@@ -290,7 +298,7 @@ def test_a_batched_mask_is_one_for_each_image(tv):
     assert torch.equal(found[1], expected)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_within_a_compose(tv):
     """Emptied boxes stay for SanitizeBoundingBoxes, which drops them with their classes."""
     from torchvision.transforms import v2
@@ -308,7 +316,7 @@ def test_within_a_compose(tv):
     assert target["boxes"].tolist() == [[5, 20, 35, 40]] and target["labels"].tolist() == [4]
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_bad_labels_are_refused_by_one_line(tv):
     augment = pyaug.Augment(FLIP)
     image = tv.Image(random_image())
@@ -357,7 +365,7 @@ def test_bad_labels_are_refused_by_one_line(tv):
 # --- torchvision's own geometry, as a second oracle ----------------------------------------------
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize(
     ("step", "transform"),
     [

@@ -185,6 +185,25 @@ def test_draws_do_not_depend_on_workers(options, monkeypatch):
     assert torch.equal(passes(collate(), **options), expected)
 
 
+@pytest.mark.parametrize("numbers", [np.arange(10), torch.arange(10)])
+def test_samplers_of_every_kind_of_number(numbers):
+    loader = DataLoader(data.Indexed(Numbered(10)), 5, sampler=numbers, collate_fn=collate())
+    expected = passes(collate(), epochs=1)[0]
+    assert torch.equal(torch.cat([images for images, _ in loader]), expected)
+
+
+@pytest.mark.peers
+def test_labels_with_a_place_are_not_left_behind():
+    from torchvision import tv_tensors
+
+    box = tv_tensors.BoundingBoxes([[1, 2, 3, 4]], format="XYXY", canvas_size=(8, 8))
+    item = (Numbered(1)[0][0], {"boxes": box}, 0)
+    with pytest.raises(InputError) as caught:
+        collate(collate=list)([item])
+    said = "Collate: expected labels without a place in the image, got BoundingBoxes"
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize("make", [transforms.RandAugment, transforms.AugMix])
 def test_drop_ins_collate(make):
     first, second = (passes(data.Collate(make(seed=0)), batch_size=size) for size in (3, 5))
@@ -198,6 +217,8 @@ def test_items_of_every_kind():
     images, labels = plain([indexed[i] for i in (4, 0)])
     assert torch.equal(images, torch.stack([Numbered(5)[i][0] for i in (4, 0)]))
     assert labels.tolist() == [4, 0]
+    drawn = [indexed[i] for i in (np.int64(4), torch.tensor(0))]  # as samplers may have them
+    assert torch.equal(plain(drawn)[0], images)
     alone = data.Indexed([image for image, _ in map(Numbered(3).__getitem__, range(3))])
     assert plain([alone[0], alone[2]]).shape == (2, 3, 8, 8)
     kept = data.Collate(Augment("identity"), collate=list)
@@ -230,9 +251,20 @@ def test_a_schedule_follows_the_epochs():
             "Collate: expected images of one size, (C, H, W), got (3, 2, 2), (3, 2, 4)",
         ),
         (lambda c: c([("cat.jpg", 0)]), "Collate: expected a tensor, an array or a PIL|got str"),
-        (lambda c: c.set_epoch(-1), "Collate: epoch: expected one from 0 on, got -1"),
-        (lambda c: collate(epochs=3).set_epoch(3), "epoch: expected one from 0 to 2, got 3"),
-        (lambda c: collate(epochs=0), "Collate: epochs: expected at least 1, got 0"),
+        (
+            lambda c: c([(torch.zeros(3, 2, 2), 0), (torch.zeros(3, 2, 2).byte(), 1)]),
+            "Collate: expected images of one type, got float32, uint8",
+        ),
+        (
+            lambda c: c([(torch.zeros(3, 2, 2), 7, 0), (torch.zeros(3, 2, 2), 1)]),
+            "Collate: expected items of as many parts each",
+        ),
+        (lambda c: c([]), "Collate: expected items (image, ..., index)"),
+        (lambda c: c.set_epoch(-1), "Collate: epoch: expected a whole number from 0 on, got -1"),
+        (lambda c: c.set_epoch(0.5), "Collate: epoch: expected a whole number from 0 on, got 0.5"),
+        (lambda c: collate(epochs=3).set_epoch(3), "epoch: expected a whole number from 0 to 2"),
+        (lambda c: collate(epochs=0), "epochs: expected a whole number from 1 on, got 0"),
+        (lambda c: data.Collate("randaugment"), "Collate: augment: expected a pyaug.Augment|str"),
         (
             lambda c: data.Collate(Augment(Policy(schedule=((0, policies.identity()),)))),
             "Collate: epochs: expected their number, as the policy has a schedule",

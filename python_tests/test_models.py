@@ -175,7 +175,7 @@ def test_a_missing_torchvision_is_named(name, monkeypatch):
         models.check(name)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("name, millions", [("resnet18", 11.69), ("resnet50", 25.56)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_resnets_come_from_torchvision(name, millions, channels):

@@ -339,7 +339,11 @@ def test_fill_for_each_channel(device):
         (lambda x: ops.rotate(x, 1.0, fill="red"), "fill: expected a number or one for each"),
         (lambda x: ops.rotate(x, 1.0, fill=[1, 2]), "rotate: fill: expected 1 or 3 values, got 2"),
         (lambda x: ops.rotate_90(x[..., :4]), "rotate_90: expected square images, got 8 x 4"),
-        (lambda x: ops.cutout(x, 0.5, noise=torch.zeros(3, 4)), "noise: expected shape (2, 4)"),
+        (lambda x: ops.cutout(x, 0.5, noise=torch.zeros(3, 4)), "noise: expected a tensor (2, 4)"),
+        (lambda x: ops.cutout(x, 0.5, noise=[[0.5] * 4] * 2), "a tensor (2, 4), got list"),
+        (lambda x: ops.cutout(x, 0.5, generator=0), "generator: expected a torch.Generator, got"),
+        (lambda x: ops.rotate(x, torch.tensor(True)), "one for each image, got bool ()"),
+        (lambda x: ops.rotate(x, torch.tensor(1j)), "one for each image, got complex64 ()"),
     ],
 )
 def test_bad_input_is_refused(call, says):

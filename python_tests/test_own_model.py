@@ -155,6 +155,7 @@ def folder(tmp_path_factory):
     (folder / "broken.py").write_text("from torch import nn\n\ndef build(:\n")
     (folder / "fails.py").write_text("import torch\n\n1 / 0\n")
     (folder / "leaves.py").write_text("raise SystemExit(0)\n")
+    (folder / "ends.py").write_text("def build(classes, in_channels):\n    raise SystemExit(0)\n")
     images = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
     np.savez(folder / "images.npz", images=images, labels=np.resize((0, 1), 64))
     return folder
@@ -266,6 +267,7 @@ REFUSED = {
     "odd.py:auxiliary": "expected logits (2, 2) for 2 images, got tuple in training",
     "broken.py:build": "broken.py: SyntaxError: invalid syntax (broken.py, line 3)",
     "fails.py:build": "fails.py: ZeroDivisionError: division by zero (fails.py, line 3)",
+    "ends.py:build": "called with classes=2, in_channels=3: SystemExit: 0 (ends.py, line 2)",
     "leaves.py:build": "leaves.py: SystemExit: 0 (leaves.py, line 1)",
 }
 

@@ -157,7 +157,7 @@ def test_autoaugment_of_an_unknown_data_set():
         policies.autoaugment("mnist")
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("data_set", AUTOAUGMENT)
 def test_autoaugment_against_torchvision(data_set):
     from torchvision import transforms

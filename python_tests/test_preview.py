@@ -350,7 +350,7 @@ REFUSED = {  # and a word that the one line must have
     "--op rotate --range -400 0": "-400",
     "--op rotate --range 0 nan": "nan",
     "--op rotate --range 5": "--range",
-    "--op rotate --range low high": "--range",
+    "--op rotate --range low high": "--range: expected two numbers, got 'low high'",
     "--op invert --range 0 1": "invert takes none",
     "--op rotate --range 0 1 --full-range": "not both",
     "--columns 0": "columns",

@@ -422,6 +422,7 @@ def test_a_schedule_in_words():
     rows, count = words.sub_policies(Policy(schedule=((0.0, early), (0.5, late))))
     assert (len(rows), count) == (1, 1)
     assert rows[0].stages[0].more == 11
+    assert said[1:] == words.sentences(late)
 
 
 # --- charts and logs -----------------------------------------------------------------------------

@@ -140,3 +140,5 @@ def test_a_schedule_is_drawn_over_the_training():
     found = labels(scheduled)["In the course of training"]
     assert "invert from 1 at 0 to 0 at 100" in found
     assert "rotate from 0 at 0 to 0.5 at 100" in found
+    idle = policies.identity()
+    assert titles(Policy(schedule=((0.0, idle), (0.5, idle)))) == []

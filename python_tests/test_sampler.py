@@ -664,7 +664,7 @@ def test_ranks_differ_in_workers_that_do_not_know_theirs(monkeypatch):
             "force: expected a tensor (2, 3), got",
         ),
         (lambda a: setattr(a, "progress", 1.01), "progress: expected 0 to 1, got 1.01"),
-        (lambda a: setattr(a, "progress", math.nan), "progress: expected 0 to 1, got nan"),
+        (lambda a: setattr(a, "progress", math.nan), "progress: expected a finite number, got nan"),
     ],
 )
 def test_bad_input_is_refused(call, says):

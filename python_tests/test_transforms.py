@@ -115,7 +115,7 @@ def uniform_over(space, bins, size, level=None):
     return steps
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("magnitude", "bins"), [(9, 31), (0, 31), (30, 31), (4, 11), (1, 2)])
 def test_randaugment_draws_as_torchvision(magnitude, bins, size):
@@ -129,7 +129,7 @@ def test_randaugment_draws_as_torchvision(magnitude, bins, size):
     assert policy.steps == 3 and len(set(policy.sub_policies[0].stages)) == 1
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("bins", [31, 10, 2])
 def test_trivialaugment_draws_as_torchvision(bins, size):
@@ -140,7 +140,7 @@ def test_trivialaugment_draws_as_torchvision(bins, size):
     assert_close(found, Counter({(step,): p for step, p in expected.items()}))
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["imagenet", "cifar10", "svhn"])
 def test_autoaugment_draws_as_torchvision(name, size):
@@ -164,7 +164,7 @@ def test_autoaugment_draws_as_torchvision(name, size):
     assert_close(distribution(at(AutoAugment(name), size)), expected)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("all_ops", [True, False])
 @pytest.mark.parametrize("severity", [1, 3, 10])
 def test_augmix_chains_draw_as_torchvision(severity, all_ops):
@@ -197,7 +197,7 @@ def picture(size, mode="RGB", seed=0):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 @pytest.mark.parametrize("name", [*SHIFTS, *ENHANCERS, *AS_IS, "Solarize", *PLAIN])
@@ -227,7 +227,7 @@ def test_an_operation_gives_torchvisions_pixels(name, interpolation, mode):
             assert out.tobytes() == expected.tobytes(), f"{name} {value}"
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("make", [lambda v: v.RandAugment(2, 9), lambda v: v.TrivialAugmentWide()])
 def test_a_forced_draw_gives_torchvisions_pixels(make, monkeypatch):
     """torchvision is led through what ours drew, operation after operation."""
@@ -273,7 +273,7 @@ def test_bilinear_shifts_are_within_a_level(side):
 # --- Arguments -----------------------------------------------------------------------------------
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 @pytest.mark.parametrize("name", transforms.__all__)
 def test_arguments_are_torchvisions(name):
     """Names, order and defaults; ours add a seed, by name."""
@@ -289,7 +289,7 @@ def test_arguments_are_torchvisions(name):
         assert p.default == getattr(q.default, "value", q.default)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_torchvisions_enums_are_taken():
     from torchvision.transforms import InterpolationMode, v2
 
@@ -424,7 +424,7 @@ def test_labels_ride_along(make):
     assert sample["label"] == 3 and isinstance(sample["image"], Image.Image)
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_boxes_follow_by_whole_pixels():
     """The policy is the one for these images' size, also where targets come with them."""
     from torchvision import tv_tensors
@@ -441,7 +441,7 @@ def test_boxes_follow_by_whole_pixels():
     assert shifts == {(across, 0, across, 0), (-across, 0, -across, 0)}
 
 
-@pytest.mark.torchvision
+@pytest.mark.peers
 def test_augmix_refuses_what_follows_pixels():
     from torchvision import tv_tensors
 

@@ -171,7 +171,14 @@ def _ratios(table: Table) -> str:
         axes.margins(y=0.02)
         axes.set_xlabel("times as fast as the fastest library")
 
-    return figures.svg(paint, height=1.2 + 0.22 * len(names))
+    told = "; ".join(f"{name} {', '.join(_by_side(found, name))}" for name in names)
+    label = f"Dots, times as fast as the fastest library: {told}."
+    return figures.svg(paint, height=1.2 + 0.22 * len(names), label=label)
+
+
+def _by_side(found: dict[str, dict[str, float]], name: str) -> list[str]:
+    """A row's ratios in words."""
+    return [f"{v[name]:.2g} at {side} × {side}" for side, v in found.items() if name in v]
 
 
 def _growth(table: Table) -> str:

@@ -48,6 +48,8 @@ def main(arguments: Sequence[str]) -> None:
     """``pyaug convert``."""
     about = "Read a policy of another library or paper, and write it as pyaug or a library has it."
     options = parse(Convert, arguments, "convert", about)
+    if options.out is not None:
+        _check_path(options.out)
     imported = exchange.load(
         options.source,
         epochs=options.epochs,
@@ -57,13 +59,25 @@ def main(arguments: Sequence[str]) -> None:
     text = _WRITERS[options.to](imported)
     for remark in imported.remarks:
         print(f"not exactly the source's: {remark}", file=sys.stderr)
+    if options.to == "pyaug" and imported.options:  # which a policy file does not hold
+        beside = ", ".join(f"{name}={value!r}" for name, value in imported.options.items())
+        print(f"to draw the source's pixels: pyaug.Augment(policy, {beside})", file=sys.stderr)
     if options.out is None:
         print(text, end="")
         return
-    if not options.out.parent.is_dir():
-        raise InputError(f"out: expected a folder that is there, got {options.out.parent}")
-    write_whole(options.out, text)
+    try:
+        write_whole(options.out, text)
+    except OSError as error:
+        raise InputError(f"out: {options.out}: cannot be written ({error.strerror})") from error
     print(options.out)
+
+
+def _check_path(path: Path) -> None:
+    """Refuse, before any work, a file that cannot be written."""
+    if path.is_dir():
+        raise InputError(f"out: expected a file, got the folder {path}")
+    if not path.parent.is_dir():
+        raise InputError(f"out: expected a folder that is there, got {path.parent}")
 
 
 def _json(data: Any) -> str:

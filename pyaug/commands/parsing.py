@@ -73,6 +73,7 @@ _PLAIN = {  # what it is called in the help and in errors
     str: ("TEXT", "text"),
     Path: ("PATH", "a path"),
     tuple[float, ...]: ("[FLOAT ...]", "numbers"),
+    tuple[float, float]: ("FLOAT FLOAT", "two numbers"),
     tuple[Path, ...]: ("PATH ...", "paths"),
 }
 
@@ -87,6 +88,7 @@ def _plain(info: Any) -> Any:
     kind = wanted[0]
     metavar, expected = _PLAIN[kind]
     several = get_origin(kind) is tuple
+    count: Any = len(get_args(kind)) if several and ... not in get_args(kind) else "*"
 
     def read(words: list[str]) -> Any:
         try:
@@ -95,7 +97,7 @@ def _plain(info: Any) -> Any:
             raise ValueError(f"expected {expected}, got {' '.join(words)!r}") from None
 
     return tyro.constructors.PrimitiveConstructorSpec(
-        nargs="*" if several else 1,
+        nargs=count if several else 1,
         metavar=metavar,
         instance_from_str=read,
         is_instance=lambda value: value is None or isinstance(value, tuple if several else kind),

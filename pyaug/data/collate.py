@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
 from pyaug.augment import Augment
-from pyaug.errors import InputError
+from pyaug.errors import InputError, whole_number
 from pyaug.images import to_batch
+from pyaug.labels.joint import refuse_places
 
 
 class Indexed(Dataset):
@@ -31,8 +33,10 @@ class Indexed(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, i: int) -> tuple[Any, ...]:
+        i = operator.index(i)  # samplers give NumPy's and torch's numbers, too
         item = self.dataset[i]
-        return (*item, i) if isinstance(item, tuple | list) else (item, i)
+        index = int(i)  # of a sampler's array or tensor, too
+        return (*item, index) if isinstance(item, tuple | list) else (item, index)
 
 
 class Collate:
@@ -64,20 +68,21 @@ class Collate:
         epochs: int | None = None,
         collate: Callable[[list[Any]], Any] = default_collate,
     ):
+        if not isinstance(augment, nn.Module):
+            kind = type(augment).__name__
+            raise InputError(f"Collate: augment: expected a pyaug.Augment, got {kind}")
         self._scheduled = isinstance(augment, Augment) and bool(augment.policy.schedule)
         if epochs is None and self._scheduled:
             raise InputError("Collate: epochs: expected their number, as the policy has a schedule")
-        if epochs is not None and epochs < 1:
-            raise InputError(f"Collate: epochs: expected at least 1, got {epochs}")
+        if epochs is not None:
+            whole_number(epochs, 1, None, "Collate: epochs")
         self.augment, self.epochs, self.collate = augment, epochs, collate
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next pass over the loader be epoch ``epoch``, from 0; call it before each."""
-        if epoch < 0 or (self.epochs is not None and epoch >= self.epochs):
-            end = "on" if self.epochs is None else f"to {self.epochs - 1}"
-            raise InputError(f"Collate: epoch: expected one from 0 {end}, got {epoch}")
-        self._epoch.fill_(epoch)
+        last = None if self.epochs is None else self.epochs - 1
+        self._epoch.fill_(whole_number(epoch, 0, last, "Collate: epoch"))
 
     def __call__(self, items: list[Any]) -> Any:
         """Images (B, C, H, W), augmented, and what the items have beside them, without the index.
@@ -87,12 +92,17 @@ class Collate:
                 takes.
 
         Raises:
-            InputError: items without an index, images of several sizes.
+            InputError: items without an index or of different lengths; images of several sizes or
+                types; torchvision's boxes, masks or keypoints, which only a call on the item itself
+                would move, ``augment(image, target)`` in the Dataset.
         """
-        first = items[0]
+        first = items[0] if items else None
         if not isinstance(first, tuple) or len(first) < 2 or not isinstance(first[-1], int):
             raise InputError("Collate: expected items (image, ..., index), as Indexed makes them")
+        if len({len(item) for item in items}) > 1:
+            raise InputError("Collate: expected items of as many parts each")
         images, *others, index = zip(*items, strict=True)
+        refuse_places(others, "Collate")
         epoch = int(self._epoch)
         if self._scheduled:
             self.augment.progress = epoch / self.epochs
@@ -102,6 +112,9 @@ class Collate:
 
 def _stacked(images: tuple[Any, ...]) -> Tensor:
     batches = [to_batch(image, "Collate")[0] for image in images]
+    types = {str(batch.dtype).removeprefix("torch.") for batch in batches}
+    if len(types) > 1:
+        raise InputError(f"Collate: expected images of one type, got {', '.join(sorted(types))}")
     shapes = {tuple(batch.shape[1:]) for batch in batches}
     if len(shapes) > 1:
         sizes = ", ".join(map(str, sorted(shapes)))

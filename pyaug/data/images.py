@@ -12,7 +12,7 @@ from torch import Tensor
 from pyaug.errors import InputError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_ARRAYS = {np.dtype(np.uint8): torch.uint8, np.dtype(np.uint16): torch.uint16}
+_ARRAYS = (np.dtype(np.uint8), np.dtype(np.uint16))
 _NARROW = 4  # more channels than this, in images no higher, are taken for their width
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 

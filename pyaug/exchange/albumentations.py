@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import reduce
 from itertools import islice, permutations, product
 from pathlib import Path
 from typing import Any
 
 from pyaug.errors import InputError, finite_number
 from pyaug.exchange.scales import (
+    MOST_STAGES,
     MOST_SUB_POLICIES,
     Imported,
     is_list,
@@ -23,6 +23,7 @@ from pyaug.exchange.scales import (
     placed,
     read_text,
 )
+from pyaug.images import fill_values
 from pyaug.policy import Candidate, Levels, Magnitude, Policy, Range, SubPolicy
 
 _IDENTITY = Policy((SubPolicy(()),))
@@ -54,7 +55,10 @@ def from_albumentations(source: dict | str | Path, *, leave_out: bool = False) -
         if not isinstance(data, dict) or not isinstance(data.get("transform"), dict):
             raise InputError("expected an object with 'transform', as A.to_dict writes it")
         reader = _Reader()
-        policy = reader.read(data["transform"], "transform")
+        try:
+            policy = reader.read(data["transform"], "transform")
+        except RecursionError:
+            raise InputError("transform: expected fewer transforms within one another") from None
         if reader.missing and not leave_out:
             raise InputError(
                 f"pyaug has none of these: {'; '.join(reader.missing)} (leave_out=True takes "
@@ -76,9 +80,10 @@ class _Reader:
 
     def read(self, node: Any, place: str, *, forced: bool = False) -> Policy:
         """The policy of a node; ``forced``: whatever its p, as within OneOf."""
-        if not isinstance(node, dict) or not isinstance(node.get("__class_fullname__"), str):
+        full = node.get("__class_fullname__") if isinstance(node, dict) else None
+        if not isinstance(full, str) or not full:
             raise InputError(f"{place}: expected an object with '__class_fullname__'")
-        name = node["__class_fullname__"].rpartition(".")[2]
+        name = full.rpartition(".")[2]
         with placed(place):
             p = 1.0 if forced else _share(node.get("p", 1.0))
         if name in ("Compose", "Sequential", "OneOf", "SomeOf", "RandomOrder"):
@@ -93,9 +98,9 @@ class _Reader:
             self.read(child, f"{place}.transforms[{i}]", forced=name == "OneOf")
             for i, child in enumerate(children)
         ]
-        if name in ("Compose", "Sequential"):
-            return reduce(Policy.then, read)
         with placed(place):
+            if name in ("Compose", "Sequential"):
+                return _chained(read)
             if name == "OneOf":
                 return _either(read, [_share(child.get("p", 1.0)) for child in children])
             return _several(read, node, ordered=name == "SomeOf")
@@ -119,16 +124,21 @@ class _Reader:
             return _IDENTITY
         if name in _REMARKS:
             self.remarks[f"{name}: {_REMARKS[name]}"] = None
-        self._drawing(name, node)
+        self._drawing(name, node, place)
         return Policy((SubPolicy(((replace(candidate, probability=p),),)),))
 
-    def _drawing(self, name: str, node: _Fields) -> None:
+    def _drawing(self, name: str, node: _Fields, place: str) -> None:
         if "border_mode" not in node:
             return
+        for field in ("border_mode", "interpolation"):
+            if not isinstance(node.get(field, 0), int):
+                got = repr(node[field])
+                raise InputError(f"{place}: {field}: expected OpenCV's number, got {got}")
         if node["border_mode"] != _CONSTANT:
             self.remarks[f"{name}: border_mode {node['border_mode']} continues the image; "
                          f"pyaug fills"] = None  # fmt: skip
         fill = node.get("fill", node.get("value")) or 0
+        fill_values(fill, place)  # refuses what is none
         self.drawn["fill"].add(tuple(fill) if is_list(fill) else fill)
         self.drawn["interpolation"].add(node.get("interpolation", _LINEAR))
 
@@ -188,11 +198,21 @@ def _either(policies: Sequence[Policy], weights: Sequence[float]) -> Policy:
     )
 
 
+def _chained(policies: Sequence[Policy]) -> Policy:
+    """One after another; InputError where they multiply too much."""
+    made, *others = policies
+    for policy in others:
+        if len(made.sub_policies) * len(policy.sub_policies) > MOST_SUB_POLICIES:
+            raise InputError(f"together these are more than {MOST_SUB_POLICIES:,} sub-policies")
+        made = made.then(policy)
+    return made
+
+
 def _several(policies: Sequence[Policy], node: _Fields, *, ordered: bool) -> Policy:
     """n of them, each as likely: in their own order, or as drawn."""
     n, count = node.get("n", 1), len(policies)
-    if not isinstance(n, int) or n < 1:
-        raise InputError(f"n: expected at least 1, got {n!r}")
+    if not isinstance(n, int) or not 1 <= n <= MOST_STAGES:
+        raise InputError(f"n: expected 1 to {MOST_STAGES}, got {n!r}")
     draws: Iterator[tuple[int, ...]]
     if node.get("replace", True):  # 0.5.1's default; 2.0.8 always writes it
         draws = product(range(count), repeat=n)
@@ -202,7 +222,7 @@ def _several(policies: Sequence[Policy], node: _Fields, *, ordered: bool) -> Pol
     if len(drawn) > MOST_SUB_POLICIES:
         raise InputError(f"n: {n} of {count} are more than {MOST_SUB_POLICIES:,} sub-policies")
     chains = Counter(tuple(sorted(chain)) if ordered else chain for chain in drawn)
-    made = [reduce(Policy.then, [policies[i] for i in chain]) for chain in chains]
+    made = [_chained([policies[i] for i in chain]) for chain in chains]
     return _either(made, list(chains.values()))
 
 
@@ -236,8 +256,8 @@ def _solarize(node: _Fields) -> _Meaning:
 
 def _posterize(node: _Fields) -> _Meaning:
     low, high = _ends(node, "num_bits", 4)
-    if not (low.is_integer() and high.is_integer() and low <= high):
-        raise InputError(f"num_bits: expected whole numbers, got {node['num_bits']!r}")
+    if not (low.is_integer() and high.is_integer() and 0 <= low <= high <= 8):
+        raise InputError(f"num_bits: expected whole numbers, 0 to 8, got {node['num_bits']!r}")
     bits = tuple(float(b) for b in range(int(low), int(high) + 1))
     return "posterize", Levels(bits) if bits[1:] else bits[0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,14 +48,16 @@ def from_deep_aa(path: str | Path) -> Imported:
             name.
     """
     with placed(f"deepaa: {path}"):
-        data = _arrays(path, ("policy_probs", "ops", "mags", "l_mags", "op_names"))
+        data = _arrays(path, ("policy_probs", "ops", "mags", "l_mags"), texts=("op_names",))
         probabilities = np.atleast_2d(data["policy_probs"])
         operations, levels = data["ops"].reshape(-1), data["mags"].reshape(-1)
         names = [str(name).split(":")[0] for name in data["op_names"].reshape(-1)]
         _check_shares("policy_probs", probabilities, len(operations))
         if len(levels) != len(operations) or not all(0 <= o < len(names) for o in operations):
             raise InputError("ops, mags: expected an operation and a level each")
-        top = float(np.asarray(data["l_mags"]).reshape(-1)[0]) - 1
+        top = float(max(data["l_mags"].reshape(-1), default=0)) - 1
+        if top < 1:
+            raise InputError(f"l_mags: expected 2 levels or more, got {top + 1:g}")
         made = []
         for n, (o, level) in enumerate(zip(operations, levels, strict=True)):
             with placed(f"transformation {n}"):
@@ -110,8 +112,11 @@ def from_ddas(path: str | Path, *, levels: Iterable[float] | None = None) -> Imp
         candidates = _in_their_order(spaces.ddas(space, magnitudes=levels, flip_x=True))
         _check_shares("dis_ps", shares, len(candidates))
         epochs = len(shares)
-        if len(applied) < epochs or not ((applied >= 0) & (applied <= 1)).all():
+        if len(applied) < epochs:
             raise InputError(f"w0s_mt: expected {epochs} probabilities, got {len(applied)}")
+        if not ((applied >= 0) & (applied <= 1)).all():
+            span = f"{applied.min():g} to {applied.max():g}"
+            raise InputError(f"w0s_mt: expected probabilities, 0 to 1, got {span}")
         # Training epoch e takes entry int(e / ((epochs + 0.1) / E)), train.py lines 112 to 117.
         twice = [_layers(candidates, (row, row)).stages for row in shares]
         schedule = tuple(
@@ -140,26 +145,32 @@ def _layers(candidates: Sequence[Candidate], shares: Iterable[np.ndarray]) -> Su
 
 
 def _check_shares(field: str, shares: np.ndarray, count: int) -> None:
-    """(K, count), 0 or more, each row summing to about 1."""
-    if shares.ndim != 2 or shares.shape[1] != count:
+    """(K, count) with a K of at least 1, 0 or more, each row summing to about 1."""
+    if shares.ndim != 2 or shares.shape[1] != count or not len(shares):
         raise InputError(f"{field}: expected shape (K, {count}), got {shares.shape}")
     sums = shares.sum(1)
     if not ((shares >= 0).all() and np.allclose(sums, 1, atol=1e-3)):
         raise InputError(f"{field}: expected probabilities, each row of them summing to 1")
 
 
-def _arrays(path: str | Path, fields: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _arrays(
+    path: str | Path, numbers: tuple[str, ...], *, texts: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
     """The arrays of an .npz, or the fields of a .npy of records; never a pickle."""
     try:
-        loaded = np.load(Path(path).expanduser(), allow_pickle=False)
+        loaded = np.load(os.path.expanduser(path), allow_pickle=False)
         names = loaded.files if hasattr(loaded, "files") else loaded.dtype.names or ()
-        for field in fields:
+        for field in (*numbers, *texts):
             if field not in names:
                 raise InputError(f"{field} is missing; there: {', '.join(names) or 'no fields'}")
-        return {field: np.asarray(loaded[field]) for field in fields}
+        data = {field: np.asarray(loaded[field]) for field in (*numbers, *texts)}
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy, zipfile, zlib and tokenize each have their own
         if "pickle" in str(error):
             raise InputError("a pickle can run anything and is not read; arrays are") from None
         raise InputError(f"cannot read it: {error}") from None
+    for field in numbers:
+        if data[field].dtype.kind not in "biuf" or not np.isfinite(data[field]).all():
+            raise InputError(f"{field}: expected finite numbers, got others, {data[field].dtype}")
+    return data

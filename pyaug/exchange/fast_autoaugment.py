@@ -71,7 +71,8 @@ def _list_in(text: str, function: str | None) -> Any:
         return literal(text)
     if function not in held:
         raise InputError(f"function: expected one of {', '.join(held)}, got {function!r}")
-    return ast.literal_eval(held[function])
+    with placed(f"function {function}"):
+        return literal(ast.get_source_segment(text, held[function]))
 
 
 def _returned(function: ast.FunctionDef) -> ast.List | None:

@@ -110,7 +110,7 @@ def _stage(row: _Row, level: Any, probability: float) -> Stage:
     """The candidates of one level; posterize rounds its bits to the nearest."""
     if row.low is None:
         return (Candidate(row.operation, probability=probability),)
-    if not isinstance(level, int) or not 0 <= level < _BINS:
+    if type(level) is not int or not 0 <= level < _BINS:  # True is none
         raise InputError(f"level: expected a whole number from 0 to {_BINS - 1}, got {level!r}")
     ends = [row.low + (row.high - row.low) * i / _BINS for i in (level, level + 1)]
     if row.operation != "posterize":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -39,8 +40,10 @@ def load(
     Raises:
         InputError: none of these, or more than one; what the kind's own function refuses.
     """
-    path = Path(source).expanduser()
-    if not path.exists():
+    if not isinstance(source, str | Path):
+        raise InputError(f"source: expected a path or a string, got {type(source).__name__}")
+    path = Path(os.path.expanduser(source))
+    if not os.path.exists(path):  # pathlib's own raises where a name is too long
         if source in policies.names():
             return Imported(policies.get(source))
         if isinstance(source, str) and _TIMM.fullmatch(source):
@@ -74,7 +77,7 @@ def _archive(path: Path) -> Imported:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile has many of its own
         raise InputError(f"{path}: cannot read it: {error}") from None
     if "policy_probs" in names:
         return from_deep_aa(path)

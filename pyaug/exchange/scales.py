@@ -16,6 +16,9 @@ from pyaug.policy import Candidate, Policy, Stage, SubPolicy
 MOST_SUB_POLICIES = 10_000
 """More than these are refused: choices without replacement multiply."""
 
+MOST_STAGES = 100
+"""More operations than these, one after another, are refused: nothing is left of an image."""
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -88,7 +91,8 @@ def literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        reason = f"line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
+        reason = str(error).partition(":")[0]  # what follows is an object of the parser's
+        reason = f"line {error.lineno}" if isinstance(error, SyntaxError) else reason
         raise InputError(f"expected JSON or a Python literal ({reason})") from None
 
 

@@ -13,8 +13,15 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from pyaug import policies
-from pyaug.errors import InputError
-from pyaug.exchange.scales import Imported, Scale, one_of, placed, without_replacement
+from pyaug.errors import InputError, finite_number
+from pyaug.exchange.scales import (
+    MOST_STAGES,
+    Imported,
+    Scale,
+    one_of,
+    placed,
+    without_replacement,
+)
 from pyaug.policy import Candidate, Levels, Magnitude, Normal, Policy, Range, Stage, SubPolicy
 
 _MOST = 10.0
@@ -163,6 +170,7 @@ def _parts(parts: list[str], known: tuple[str, ...]) -> dict[str, float | str]:
             said[key] = _PARTS[key](text)
         except ValueError:
             raise InputError(f"{key}: expected a whole number, got {text!r}") from None
+        finite_number(said[key], key)
     return said
 
 
@@ -180,8 +188,8 @@ def _rand(said: dict[str, float | str]) -> tuple[SubPolicy, ...]:
         top=float(said.get("mmax", _MOST) or _MOST) / _MOST,
     )
     count, probability = int(said.get("n", 2)), float(said.get("p", 0.5))
-    if count < 1:
-        raise InputError(f"n: expected at least 1, got {count}")
+    if not 1 <= count <= MOST_STAGES:
+        raise InputError(f"n: expected 1 to {MOST_STAGES}, got {count}")
     weighted = "t" in said
     names = tuple(_WEIGHTS) if weighted else _INCREASING if said.get("inc") else _PLAIN
     stages = [_stage(name, noise, probability) for name in names]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyaug.errors import InputError
 from pyaug.exchange import torchvision_tables as tables
-from pyaug.exchange.scales import Imported, placed
+from pyaug.exchange.scales import Imported, is_list, placed
 from pyaug.policy import Policy, SubPolicy
 
 
@@ -49,10 +49,14 @@ def from_torchvision(transform: Any, *, size: int | tuple[int, int] | None = Non
 def _sides(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(s, int) and s > 0 for s in sides):
+    sides = (size, size) if isinstance(size, int) else size
+    if (
+        not is_list(sides)
+        or len(sides) != 2
+        or not all(isinstance(s, int) and s > 0 for s in sides)
+    ):
         raise InputError(f"size: expected (height, width) in pixels, got {size!r}")
-    return sides
+    return tuple(sides)
 
 
 def _auto(transform: Any, size: Any, v2: bool) -> tuple[SubPolicy, ...]:

@@ -1,6 +1,5 @@
 """One call for images and all that belongs to them."""
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from pyaug.errors import InputError
-from pyaug.images import to_batch
+from pyaug.images import to_batch, tv_tensors
 from pyaug.labels.pixels import masks
 from pyaug.labels.points import keypoints
 from pyaug.labels.rectangles import FORMATS, boxes
@@ -58,6 +57,8 @@ def together(
         InputError: no image, images of several sizes, a canvas size or mask that is not the
             image's, a number of labels that does not fit, rotated boxes.
     """
+    if not callable(getattr(augment, "draw", None)):
+        raise InputError(f"{_NAME}: expected a pyaug.Augment, got {type(augment).__name__}")
     leaves, structure = tree_flatten(inputs)
     images = _images_among(leaves)
     batches = [to_batch(leaves[i], _NAME)[0] for i in images]
@@ -79,14 +80,21 @@ def together(
     return tree_unflatten(leaves, structure)
 
 
-def _vision() -> Any:
-    """torchvision's tv_tensors, if anybody has imported them: else nobody can have made one."""
-    return sys.modules.get("torchvision.tv_tensors")
+def refuse_places(inputs: Any, name: str) -> None:
+    """InputError where torchvision's types say that a label has to follow the pixels.
+
+    For ``name``, which moves the images alone.
+    """
+    vision = tv_tensors()
+    for leaf in tree_leaves(inputs) if vision else ():
+        if isinstance(leaf, vision.TVTensor) and not isinstance(leaf, vision.Image):
+            kind = type(leaf).__name__
+            raise InputError(f"{name}: expected labels without a place in the image, got {kind}")
 
 
 def _images_among(leaves: list[Any]) -> list[int]:
     """The places of the images: the explicit ones, or else the first tensor or array."""
-    vision = _vision()
+    vision = tv_tensors()
     explicit = (Image.Image, *((vision.Image, vision.Video) if vision else ()))
     special = (vision.TVTensor,) if vision else ()
     found = [i for i, leaf in enumerate(leaves) if isinstance(leaf, explicit)]
@@ -101,7 +109,7 @@ def _images_among(leaves: list[Any]) -> list[int]:
 
 def _labels_among(leaves: list[Any], size: tuple[int, int]) -> Iterator[tuple[str, list[int]]]:
     """The places of the labels that move, kind by kind."""
-    vision = _vision()
+    vision = tv_tensors()
     for kind in _KINDS if vision else ():
         # Older ones have no KeyPoints.
         found = [i for i, x in enumerate(leaves) if isinstance(x, getattr(vision, kind, ()))]
@@ -141,7 +149,7 @@ def _moved(
     else:
         moved = boxes(program, parts, labels[0].canvas_size, format=_format(labels[0])).boxes
     moved = [moved] if owners is None else moved
-    return [_vision().wrap(new, like=old) for new, old in zip(moved, labels, strict=True)]
+    return [tv_tensors().wrap(new, like=old) for new, old in zip(moved, labels, strict=True)]
 
 
 def _format(boxes: Tensor) -> str:

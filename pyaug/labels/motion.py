@@ -11,6 +11,8 @@ from pyaug._native import NAMES, OPERATIONS
 from pyaug.errors import InputError
 from pyaug.policy import Program
 
+_LONGEST = 2**31 - 1  # the kernels count a side in 32 bits
+
 
 class Motion(NamedTuple):
     """The steps of a program on images of one size, on the CPU, in float64.
@@ -91,9 +93,9 @@ def checked_size(size: Any, name: str) -> tuple[int, int]:
     try:
         height, width = (int(side) for side in size)
         whole = (height, width) == tuple(size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         whole = False
-    if not whole or height < 1 or width < 1:
+    if not whole or not (1 <= height <= _LONGEST and 1 <= width <= _LONGEST):
         raise InputError(f"{name}: size: expected the images' (height, width), got {size!r}")
     return height, width
 

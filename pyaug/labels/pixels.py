@@ -1,5 +1,6 @@
 """Masks through the geometry of a program."""
 
+from numbers import Number
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ def _geometry(program: Program, cutout: bool) -> Program:
 def _moved(masks: Tensor, program: Program, source: Tensor, fill: float) -> Tensor:
     """Masks (B, ..., H, W); ``source`` (B, K, 3, 3) says where each step's points come from."""
     signed = _SIGNED.get(masks.dtype)
-    filled = torch.tensor(fill, device=masks.device).to(masks.dtype)
+    filled = torch.tensor(fill, dtype=masks.dtype, device=masks.device)
     if signed:
         moved = _moved(masks.view(signed), program, source, filled.view(signed).item())
         return moved.view(masks.dtype)
@@ -154,8 +155,10 @@ def _check(parts: list[Tensor], count: int, stacked: bool, name: str) -> None:
 
 def _check_fill(fill: Any, dtype: torch.dtype, name: str) -> None:
     try:
-        held = dtype.is_floating_point or torch.tensor(fill).to(dtype).item() == fill
-    except (TypeError, ValueError, RuntimeError):
+        held = isinstance(fill, Number) and (
+            torch.tensor(fill, dtype=dtype).item() == fill or dtype.is_floating_point
+        )
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         held = False
     if not held:
         kind = str(dtype).removeprefix("torch.")

@@ -15,6 +15,7 @@ class Rows(NamedTuple):
     values: float64 (M, width).
     owner: int64 (M,): the image that a row belongs to.
     parts: the tensors (..., width) that the rows came in.
+    stacked: whether they came as one tensor, not as a list.
     """
 
     values: Tensor
@@ -62,8 +63,9 @@ def rows_of(labels: Any, count: int, width: int, name: str) -> Rows:
     given = (shapes[0][0] if shapes[0] else 0) if stacked else len(parts)
     if given != count or any(len(s) < least or s[-1] != width for s in shapes):
         raise InputError(f"{name}: expected {form}, got {shapes[0] if stacked else shapes}")
-    if any(part.dtype == torch.bool or part.is_complex() for part in parts):
-        raise InputError(f"{name}: expected numbers, got {parts[0].dtype}")
+    for part in parts:
+        if part.dtype == torch.bool or part.is_complex():
+            raise InputError(f"{name}: expected numbers, got {part.dtype}")
     numbers = [part.shape[:-1].numel() for part in parts]
     each = [numbers[0] // max(count, 1)] * count if stacked else numbers
     flat = [part.detach().reshape(-1, width).to(torch.float64) for part in parts]

@@ -52,7 +52,7 @@ class Own(str):
         """A network; InputError where the user's code raises, or returns none that can learn."""
         try:
             network = self.maker(classes=classes, in_channels=in_channels)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             asked = f"called with classes={classes}, in_channels={in_channels}"
             raise InputError(f"model: {self}: {asked}: {told(error)}") from error
         if not isinstance(network, nn.Module):

@@ -273,7 +273,7 @@ def _folded(name: str, width: int = 20) -> str:
     return textwrap.fill(name, width, max_lines=3, placeholder=" …")
 
 
-def svg(paint: Callable[[Axes], Any], *, height: float, label: str = "") -> str:
+def svg(paint: Callable[[Axes], Any], *, height: float, label: str) -> str:
     """What `paint` draws on axes of the report's style, in `SERIES` colours.
 
     Args:

@@ -49,7 +49,8 @@ def pictures(policy: Policy) -> list[Picture]:
     spans = list(_spans(last, rates))
     if spans:
         made.append(Picture("Magnitudes", Markup(figures.spans(spans)), _MAGNITUDES))
-    return made + ([_schedule(policy)] if policy.schedule else [])
+    course = _course(policy) if policy.schedule else []
+    return made + ([_schedule(course)] if course else [])
 
 
 _MAGNITUDES = (
@@ -149,17 +150,20 @@ def _span(operation: str, candidates: Sequence[tuple[float, Candidate]]) -> Span
     return Span(operation, row.unit, row.identity, sorted(points.items()), ranges)
 
 
-def _schedule(policy: Policy) -> Picture:
-    """How often operations act in the course of training."""
+def _course(policy: Policy) -> list[Line]:
+    """How often the most frequent operations act in the course of training; none if none does."""
     times = [i / (_POINTS - 1) for i in range(_POINTS)]
     found = [policy.at(t).marginals() for t in times]
     names = dict.fromkeys(name for rates in found for name in rates if name != "identity")
     mean = {name: math.fsum(rates.get(name, 0.0) for rates in found) for name in names}
     leading = sorted(names, key=lambda name: -mean[name])[:_LEADING]
-    lines = [
+    return [
         Line(name, [100 * t for t in times], [rates.get(name, 0.0) for rates in found], _COURSE)
         for name in leading
     ]
+
+
+def _schedule(lines: Sequence[Line]) -> Picture:
     svg = figures.curves(lines, "times an image", from_zero=True)
     caption = f"How often an image gets an operation; the {_LEADING} most frequent over training."
     return Picture("In the course of training", Markup(svg), caption)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from pyaug import labels
-from pyaug.errors import InputError, finite_number
+from pyaug.errors import InputError, finite_number, whole_number
 from pyaug.images import to_batch
+from pyaug.labels.joint import refuse_places
 from pyaug.policy import Program
 from pyaug.transforms import tables
-from pyaug.transforms.in_pixels import Fill, InPixels, interpolation_of, whole
+from pyaug.transforms.in_pixels import Fill, InPixels, interpolation_of
 
 _MOST_CHAINS = 256
 _DEEPEST = 64
@@ -48,7 +47,8 @@ class AugMix(nn.Module):
         interpolation, fill, seed: as :class:`AutoAugment` has them.
 
     Called as the others are, with ``index`` and ``epoch``, and with labels beside the images; but
-    boxes, masks and keypoints it refuses, as they would need a place in every chain.
+    boxes, masks and keypoints it refuses, as they would need a place in every chain. Under
+    ``torch.compile``, call ``chains.fit(height, width)`` before.
 
     Raises:
         InputError: an argument that is none of these.
@@ -67,9 +67,9 @@ class AugMix(nn.Module):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        whole(severity, 1, tables.AUGMIX_BINS, "AugMix: severity")
-        self.mixture_width = whole(mixture_width, 1, _MOST_CHAINS, "AugMix: mixture_width")
-        depth = whole(chain_depth, -(2**31), _DEEPEST, "AugMix: chain_depth")
+        whole_number(severity, 1, tables.AUGMIX_BINS, "AugMix: severity")
+        self.mixture_width = whole_number(mixture_width, 1, _MOST_CHAINS, "AugMix: mixture_width")
+        depth = whole_number(chain_depth, -(2**31), _DEEPEST, "AugMix: chain_depth")
         self.alpha = finite_number(alpha, "AugMix: alpha")
         if self.alpha < _LEAST_ALPHA:
             raise InputError(f"AugMix: alpha: expected {_LEAST_ALPHA} or more, got {alpha!r}")
@@ -83,7 +83,7 @@ class AugMix(nn.Module):
         """Draw for the images, and mix; the arguments are :class:`pyaug.Augment`'s."""
         if others or isinstance(images, tuple | list | dict):
             inputs = (images, *others) if others else images
-            _refuse_places(inputs)
+            refuse_places(inputs, "AugMix")
             return labels.together(self, inputs, index=index, epoch=epoch)
         batch, restore = to_batch(images, "AugMix")
         return restore(self.apply(batch, self.draw(batch, index=index, epoch=epoch)))
@@ -123,15 +123,6 @@ class Mixture:
 
     programs: list[Program]
     weights: Tensor
-
-
-def _refuse_places(inputs: Any) -> None:
-    """InputError for what would have to follow the pixels of several chains at once."""
-    vision = sys.modules.get("torchvision.tv_tensors")
-    for leaf in tree_leaves(inputs):
-        if vision and isinstance(leaf, vision.TVTensor) and not isinstance(leaf, vision.Image):
-            kind = type(leaf).__name__
-            raise InputError(f"AugMix: expected labels without a place in the image, got {kind}")
 
 
 def _dirichlet(uniform: Tensor, alpha: float) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pyaug.augment import Augment
-from pyaug.errors import InputError
+from pyaug.errors import InputError, whole_number
 from pyaug.policy import Policy, Program
 from pyaug.transforms import tables
 
@@ -20,15 +20,6 @@ _INTERPOLATIONS = {
     **dict.fromkeys(("bilinear", 2), "bilinear"),
 }
 _FIRST_SIZE = (224, 224)
-
-
-def whole(value: Any, low: int, high: int | None, field: str) -> int:
-    """The value; InputError if it is no whole number in the range."""
-    number = isinstance(value, int) and not isinstance(value, bool)
-    if not number or value < low or (high is not None and value > high):
-        bound = f"from {low} on" if high is None else f"from {low} to {high}"
-        raise InputError(f"{field}: expected a whole number {bound}, got {value!r}")
-    return value
 
 
 def interpolation_of(given: Any, name: str) -> str:
@@ -136,9 +127,9 @@ class RandAugment(InPixels):
         *,
         seed: int | None = None,
     ) -> None:
-        whole(num_ops, 0, None, "RandAugment: num_ops")
-        whole(num_magnitude_bins, 2, None, "RandAugment: num_magnitude_bins")
-        whole(magnitude, 0, num_magnitude_bins - 1, "RandAugment: magnitude")
+        whole_number(num_ops, 0, None, "RandAugment: num_ops")
+        whole_number(num_magnitude_bins, 2, None, "RandAugment: num_magnitude_bins")
+        whole_number(magnitude, 0, num_magnitude_bins - 1, "RandAugment: magnitude")
         policy_of = partial(tables.randaugment, num_ops, magnitude, num_magnitude_bins)
         super().__init__(policy_of, interpolation=interpolation, fill=fill, seed=seed)
 
@@ -162,6 +153,6 @@ class TrivialAugmentWide(InPixels):
         *,
         seed: int | None = None,
     ) -> None:
-        whole(num_magnitude_bins, 2, None, "TrivialAugmentWide: num_magnitude_bins")
+        whole_number(num_magnitude_bins, 2, None, "TrivialAugmentWide: num_magnitude_bins")
         policy_of = partial(tables.trivialaugment, num_magnitude_bins)
         super().__init__(policy_of, interpolation=interpolation, fill=fill, seed=seed)
