@@ -349,6 +349,12 @@ def test_albumentations_refuses_what_pyaug_lacks_and_names_all_of_it():
     assert exchange.from_albumentations(pipeline(strong), leave_out=True).remarks
 
 
+def test_albumentations_within_one_another_without_end():
+    deep = reduce(lambda inner, _: node("Compose", transforms=[inner]), range(2000), node("NoOp"))
+    with pytest.raises(InputError, match="expected fewer transforms within one another"):
+        exchange.from_albumentations(pipeline(deep))
+
+
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("kind", ["SomeOf", "RandomOrder"])
 def test_some_of(kind, replace):
@@ -598,9 +604,6 @@ FILES = {
                    "transforms[0]: n: expected 1 to 100, got 10000000000"),
     "many.json": (json.dumps(pipeline(*[node("SomeOf", transforms=[node("NoOp")] * 9, n=3)] * 2)),
                   "together these are more than 10,000 sub-policies"),
-    "deep.json": (json.dumps(reduce(lambda inner, _: node("Compose", transforms=[inner]),
-                                    range(400), pipeline())),
-                  "expected"),
     "fill.json": (json.dumps(pipeline(moved(1, rotate=9, fill={"a": 1}))),
                   "transforms[0]: ShiftScaleRotate: fill: expected a number"),
     "border.json": (json.dumps(pipeline(moved(1, rotate=9) | {"border_mode": "far"})),
@@ -644,7 +647,7 @@ def test_pickles_are_never_read(tmp_path):
 ARRAYS = {
     "a missing array": (dict(names=("dis_ps",)), "w0s_mt is missing"),
     "another width": (dict(width=51), r"dis_ps: expected shape \(K, 52\), got \(2, 51\)"),
-    "no distribution": (dict(scale=2.0), "each row of them summing to 1"),
+    "no distribution": (dict(scale=2.0), "dis_ps: .*each row of them summing to 1"),
     "no probability": (dict(applied=1.5), "w0s_mt: expected probabilities, 0 to 1, got 1.5"),
     "no numbers": (dict(applied="often"), "w0s_mt: expected finite numbers"),
     "no epochs": (dict(epochs=0), r"dis_ps: expected shape \(K, 52\), got \(0, 52\)"),
@@ -665,7 +668,7 @@ def test_arrays_that_do_not_fit(tmp_path, case):
 @pytest.mark.parametrize("levels", [1, [], "many"])
 def test_deep_aas_levels_that_are_none(tmp_path, levels):
     path = deep_aa(tmp_path / "p.npz", l_mags=np.array(levels))
-    with pytest.raises(InputError, match="^deepaa: .*p.npz: l_mags: expected"):
+    with pytest.raises(InputError, match=r"^deepaa: .*p\.npz: l_mags: expected"):
         exchange.load(path)
 
 
@@ -686,7 +689,7 @@ def test_a_damaged_archive_is_one_line(tmp_path):
     np.save(tmp_path / "f.npy", records)
     header = (tmp_path / "f.npy").read_bytes().replace(b"'descr'", b"('descr'")
     (tmp_path / "f.npy").write_bytes(header)
-    with pytest.raises(InputError, match="f.npy: cannot read it"):
+    with pytest.raises(InputError, match=r"f\.npy: cannot read it"):
         exchange.load(tmp_path / "f.npy")
 
 

@@ -380,6 +380,10 @@ def test_bad_input_is_one_line_and_exit_code_2(asked, run, files, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_help_says_plainly_what_a_range_is(run):
+    assert "--range FLOAT FLOAT " in run("--help")[1]
+
+
 def test_a_file_is_written_and_its_name_printed(run, files, tmp_path):
     assert run("--rows", 1, "--columns", 2) == (0, "preview.png\n", "")
     with Image.open("preview.png") as image:

@@ -415,6 +415,11 @@ def test_untouched_is_what_the_sampler_leaves(name):
     assert words.untouched(policy) == pytest.approx(left, abs=0.015)
 
 
+def test_no_minus_before_nothing():
+    assert words.in_unit(Candidate("translate_x", -0.001)) == "0 fraction"
+    assert words.in_unit(Candidate("translate_x", -0.25)) == "−0.25 fraction"
+
+
 def test_a_schedule_in_words():
     early, late = policies.get("identity"), policies.get("trivialaugment-wide")
     said = words.sentences(Policy(schedule=((0.0, early), (0.5, late))))

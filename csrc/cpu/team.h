@@ -2,6 +2,8 @@
 // vectorises.
 #pragma once
 
+#include <utility>
+
 #include "../step.h"
 #include "blend.h"
 #include "nearest.h"
@@ -77,18 +79,15 @@ bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parame
   return true;
 }
 
-// A warp's gradients to its input where Quads serve: gathered from the three channels of a row,
-// then scattered together.
+// Warps' gradients to their input where Quads serve: gathered from the three channels of a row,
+// then scattered together; the sums of all warps of one image go to its gradient at the end.
 template <class F>
 class Together {
  public:
   using Quad = typename Quads<F>::Quad;
 
-  bool on() const { return sums_ != nullptr; }
-  void begin(int64_t area, Room& room) {
-    sums_ = room.of<Quad>(area);
-    std::fill(sums_, sums_ + area, Quad{});
-  }
+  explicit Together(Quad* sums) : sums_(sums) {}
+
   template <class... Origin>
   bool give(Run run, const F* g, const Origin&... points) {
     if (run.c == 0) std::fill(row_, row_ + run.count, Quad{});
@@ -97,13 +96,9 @@ class Together {
       if (run.c == 2) Quads<F>::scatter(points..., row_, sums_);
     return true;
   }
-  void end(int64_t area, F* grad) const {
-    for (int c = 0; c < 3 && on(); ++c)
-      for (int64_t i = 0; i < area; ++i) grad[c * area + i] += sums_[i][c];
-  }
 
  private:
-  Quad* sums_ = nullptr;
+  Quad* sums_;
   Quad row_[kBlock];
 };
 
@@ -111,14 +106,29 @@ class RowTeam : public SerialTeam {
  public:
   static constexpr bool whole_rows = true;  // program.h and mixture.h leave the loops to it
 
+  // Around the terms of a mixture, which share an image and the gradient to it.
+  void begin_terms() {
+    rooms_.one_image_comes();
+    summing_ = false;
+  }
+  template <class F>
+  void end_terms(const Image<F>& shape, F* grad) {
+    rooms_.others_come();
+    if (!summing_) return;
+    const int64_t area = shape.area();
+    const auto* const sums = sums_.of<typename Quads<F>::Quad>(area);
+    for (int c = 0; c < 3; ++c)
+      for (int64_t i = 0; i < area; ++i) grad[c * area + i] += sums[i][c];
+  }
+
   template <class Op, class T>
   bool run(const Image<T>& image, const typename Op::Parameters& p, T* out) {
     if constexpr (is_exact<T>) {
-      return run_bytes<Op>(image, p, room_, out);
+      return run_bytes<Op>(image, p, rooms_.plain, out);
     } else {
       using F = Compute<T>;
       const int64_t area = image.area();
-      each_run<Op, false>(image, p, room_, [&](Run run, const F* value, const F*, const auto&...) {
+      each_run<Op, false>(image, p, rooms_, [&](Run run, const F* value, const F*, const auto&...) {
         T* to = out + run.c * area + run.first;
         for (int i = 0; i < run.count; ++i) to[i] = static_cast<T>(clamp_unit(value[i]));
       });
@@ -132,7 +142,7 @@ class RowTeam : public SerialTeam {
            Compute<T>* sum) {
     using F = Compute<T>;
     const int64_t area = image.area();
-    each_run<Op, false>(image, p, room_, [&](Run run, const F* value, const F*, const auto&...) {
+    each_run<Op, false>(image, p, rooms_, [&](Run run, const F* value, const F*, const auto&...) {
       F* to = sum + run.c * area + run.first;
       for (int i = 0; i < run.count; ++i) to[i] += weight * clamp_unit(value[i]);
     });
@@ -149,11 +159,11 @@ class RowTeam : public SerialTeam {
     const int64_t area = image.area();
     Sum loss, gradient, magnitude;
     bool added = false;
-    Together<F> together;
-    if constexpr (Warping<Op>)
-      if (grad && p.bilinear && Quads<F>::serve(image, p.affine)) together.begin(area, sums_);
+    bool serve = false;
+    if constexpr (Warping<Op>) serve = grad && p.bilinear && Quads<F>::serve(image, p.affine);
+    Together<F> together(serve ? sums<F>(area) : nullptr);
     each_run<Op, with_slope>(
-        image, p, room_, [&](Run run, const F* value, const F* slope, const auto&... points) {
+        image, p, rooms_, [&](Run run, const F* value, const F* slope, const auto&... points) {
           const int64_t start = run.c * area + run.first;
           F passed[kBlock], lost[kBlock], moved[kBlock];
           for (int i = 0; i < run.count; ++i) {
@@ -165,13 +175,12 @@ class RowTeam : public SerialTeam {
           gradient.add(passed, run.count);
           if constexpr (with_loss) loss.add(lost, run.count);
           if constexpr (with_slope) magnitude.add(moved, run.count);
-          if (together.on())
+          if (serve)
             added = together.give(run, passed, points...);
           else if (grad)
             added = give<Op>(image, p, run, passed, grad + run.c * area, points...);
           if (!added) std::copy(passed, passed + run.count, g + start);
         });
-    together.end(area, grad);
     return {loss.total(), gradient.total(), magnitude.total(), added};
   }
 
@@ -197,7 +206,7 @@ class RowTeam : public SerialTeam {
         });
       }
     } else {
-      each_run_of_adjoint<Op>(image, p, g, total, room_, [&](Run run, const F* value) {
+      each_run_of_adjoint<Op>(image, p, g, total, rooms_.plain, [&](Run run, const F* value) {
         F* to = grad + run.c * area + run.first;
         for (int i = 0; i < run.count; ++i) to[i] += value[i];
       });
@@ -225,7 +234,17 @@ class RowTeam : public SerialTeam {
     return true;
   }
 
-  Room room_, sums_;  // for an image, where an operation needs it
+  // Sums for a gradient, zero before the first warp of an image.
+  template <class F>
+  typename Quads<F>::Quad* sums(int64_t area) {
+    auto* const sums = sums_.of<typename Quads<F>::Quad>(area);
+    if (!std::exchange(summing_, true)) std::fill(sums, sums + area, typename Quads<F>::Quad{});
+    return sums;
+  }
+
+  Rooms rooms_;
+  Room sums_;
+  bool summing_ = false;
 };
 
 }  // namespace pyaug::inline PYAUG_ISA

@@ -44,16 +44,42 @@ void each_run_by_pixels(const Image<T>& image, const typename Op::Parameters& p,
       });
 }
 
+// What a thread keeps beside an image.
+class Rooms {
+ public:
+  Room plain;
+
+  // Until `others_come`, all operations are on the same image, which nobody writes to.
+  void one_image_comes() {
+    lasts_ = true;
+    held_ = nullptr;
+  }
+  void others_come() { lasts_ = false; }
+
+  // The three channels of an image side by side.
+  template <class F, class T>
+  const typename Quads<F>::Quad* joined(const Image<T>& image) {
+    auto* const pixels = joined_.template of<typename Quads<F>::Quad>(image.area());
+    if (!lasts_ || held_ != image.pixels) Quads<F>::join(image, pixels);
+    held_ = image.pixels;
+    return pixels;
+  }
+
+ private:
+  Room joined_;
+  const void* held_ = nullptr;
+  bool lasts_ = false;
+};
+
 template <class Op, bool with_slope, class T, class Use>
-void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, Room& room,
+void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, Rooms& rooms,
                       const Use& use) {
   using F = Compute<T>;
   using Quad = typename Quads<F>::Quad;
   if (!p.bilinear) return each_run_by_pixels<Op, with_slope>(image, p, use);
   const int64_t area = image.area();
   const bool together = Quads<F>::serve(image, p.affine);
-  Quad* const pixels = together ? room.of<Quad>(area) : nullptr;
-  if (together) Quads<F>::join(image, pixels);
+  const Quad* const pixels = together ? rooms.joined<F>(image) : nullptr;
   Points<F> points;
   F value[kSpilled], slope[kSpilled];
   Quad values[kBlock], slopes[kBlock];
@@ -136,12 +162,12 @@ PYAUG_LANE void degenerate(const Image<T>& image, const typename Op::Parameters&
 // use(run, value, slope) for all pixels; `slope` is valid where with_slope asks for it. A bilinear
 // warp adds the points that the values come from.
 template <class Op, bool with_slope, class T, class Use>
-void each_run(const Image<T>& image, const typename Op::Parameters& parameters, Room& room,
+void each_run(const Image<T>& image, const typename Op::Parameters& parameters, Rooms& rooms,
               const Use& use) {
   using F = Compute<T>;
   const typename Op::Parameters p = parameters;
   if constexpr (Warping<Op>) {
-    each_run_of_warp<Op, with_slope>(image, p, room, use);
+    each_run_of_warp<Op, with_slope>(image, p, rooms, use);
   } else if constexpr (Rearranging<Op>) {
     each_run_rearranged(image, p, use);
   } else if constexpr (std::is_same_v<Op, Cutout>) {
