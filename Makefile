@@ -65,7 +65,8 @@ $(VENV)/tools: $(VENV)/torch
 # Built once, installed in both environments.
 $(VENV)/wheel: $(VENV)/torch $(SOURCES)
 	rm -rf $(VENV)/wheels
-	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir $(VENV)/wheels .
+	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir $(VENV)/wheels \
+		-Ccmake.define.PYAUG_WARNINGS_ARE_ERRORS=ON .
 	touch $@
 
 $(VENV)/installed: $(VENV)/wheel

@@ -60,7 +60,7 @@ class Augment(nn.Module):
     Called with images of one kind, it returns the same kind:
 
     - a tensor (..., C, H, W) on any device: uint8 in [0, 255], uint16 in [0, 65535] or floating
-      point in [0, 1]; a ``tv_tensors.Image`` stays one;
+      point in [0, 1], beyond which it is clamped; a ``tv_tensors.Image`` stays one;
     - a NumPy array (H, W), (H, W, C) or (B, H, W, C) of these types: three axes are one image;
     - a PIL image of mode L, RGB or I;16.
 
@@ -260,6 +260,11 @@ class Augment(nn.Module):
         super()._apply(change, recurse)
         self.table_levels = levels.to(self.state.device)
         return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Own what was unpickled: a spawned worker is given its parent's memory, shared by all."""
+        super().__setstate__(state)
+        self._buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
 
     def get_extra_state(self) -> dict[str, int]:
         """The seed, beside the count and key in ``state``."""

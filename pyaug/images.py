@@ -16,6 +16,7 @@ _WHOLE = (torch.uint8, torch.uint16)
 _TYPES = (*_WHOLE, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _ARRAYS = tuple(map(np.dtype, ("uint8", "uint16", "float16", "float32", "float64")))
 _MODES = ("L", "RGB", "I;16")
+_CHANNELS_FIRST = (1, 3)  # an array of so many rows, and wider than _NARROW, is meant as (C, H, W)
 _NARROW = 4  # a tensor of more channels than this, and no wider, is meant as (H, W, C)
 
 Restore = Callable[[Tensor], Any]
@@ -109,6 +110,11 @@ def _from_array(array: np.ndarray, name: str) -> tuple[Tensor, Restore]:
             f"channel and one pixel, got {array.shape}"
         )
     shape = array.shape
+    if array.ndim > 2 and shape[-3] in _CHANNELS_FIRST and shape[-1] > _NARROW:
+        raise InputError(
+            f"{name}: expected an array (..., H, W, C), got {shape}, which looks like "
+            "(..., C, H, W); numpy.moveaxis(images, -3, -1) brings it there"
+        )
     # torch takes neither negative strides nor, without a warning, what may not be written.
     plain = array.flags.writeable and min(array.strides) >= 0
     tensor = torch.from_numpy(array if plain else array.copy())

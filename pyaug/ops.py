@@ -21,6 +21,7 @@ Options that an operation has no use for are not accepted. Bad input raises
 names, units and ranges are written once.
 """
 
+import difflib
 import inspect
 import math
 from collections.abc import Sequence
@@ -168,6 +169,14 @@ def _function(operation: Operation):
 
 
 globals().update({name: _function(operation) for name, operation in OPERATIONS.items()})
+
+
+def __getattr__(name: str):
+    near = difflib.get_close_matches(name, __all__, cutoff=0.7)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise AttributeError(
+        f"module {__name__!r} has no operation {name!r}{hint} (`pyaug ops` lists them)"
+    )
 
 
 def mix(

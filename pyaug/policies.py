@@ -387,8 +387,11 @@ def resolve(policy: Policy | str | Path) -> Policy:
         )
     path = os.path.expanduser(policy)
     if not os.path.exists(path):
+        meant = str(policy)
+        if isinstance(policy, Path) or os.path.dirname(meant) or meant.endswith(".json"):
+            raise InputError(f"policy: no such file: {meant!r} (known names: pyaug policies)")
         raise InputError(
             f"policy: expected one of {', '.join(_KNOWN)}, or the path of a policy file (those of "
-            f"other libraries: pyaug.exchange); got {str(policy)!r}, and no such file exists"
+            f"other libraries: pyaug.exchange); got {meant!r}, and no such file exists"
         )
     return Policy.load(path)

@@ -351,7 +351,7 @@ class Policy:
         return policy_json.read(data)
 
     def save(self, path: str | Path) -> None:
-        """Write the policy as JSON."""
+        """Write the policy as JSON; InputError where the file cannot be written."""
         write_whole(Path(path), json.dumps(self.to_json(), indent=1) + "\n")
 
     @classmethod
@@ -364,7 +364,7 @@ class Policy:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot read the policy: {error}") from None
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: not JSON: {error}") from None
+            raise InputError(f"{path}: expected a policy as JSON, got none: {error}") from None
 
 
 @dataclass(frozen=True, eq=False)

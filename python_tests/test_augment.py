@@ -361,6 +361,16 @@ def test_spawned_workers(monkeypatch):
     assert len(noise.reshape(-1, 4).unique(dim=0)) == 2 * len(index)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a single core
+def test_a_spawned_worker_counts_in_memory_of_its_own(monkeypatch):
+    """A parent's tensors come to its workers shared; what they count reaches nobody else."""
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    data = Augmented(False)
+    state = data.augment.state.clone()
+    list(DataLoader(data, batch_size=1, num_workers=1, multiprocessing_context="spawn"))
+    assert torch.equal(data.augment.state, state)
+
+
 # --- Errors at the door --------------------------------------------------------------------------
 
 

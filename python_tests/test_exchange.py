@@ -739,7 +739,7 @@ UNSAYABLE = [
     (exchange.to_kornia, one("rotate", 12.0), "rotate at 12.0"),
     (exchange.to_kornia, one("flip_x"), "flip_x"),
     (exchange.to_kornia, one("color", Range(0.1, 0.28)), "color"),
-    (exchange.to_kornia, Policy((SubPolicy(()),)), "stages"),
+    (exchange.to_kornia, Policy((SubPolicy((), probability=0.5),)), "probability"),
     (exchange.to_timm, SCHEDULE, "schedule"),
     (exchange.to_timm, one("flip_x"), "operation flip_x"),
     (exchange.to_timm, policies.get("autoaugment-imagenet"), "posterize at"),
@@ -755,7 +755,6 @@ UNSAYABLE = [
     (exchange.to_torchvision, SCHEDULE, "schedule"),
     (exchange.to_torchvision, one("resized_crop", 0.5), "operation resized_crop"),
     (exchange.to_torchvision, one("sample_pairing", 0.5), "operation sample_pairing"),
-    (exchange.to_torchvision, one("posterize", 0.0), "operation posterize"),
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 
 import pytest
 
@@ -53,6 +54,7 @@ REFUSED = {
     "what cannot be said": (["trivialaugment", "--to", "timm"], "error: timm: operation identity"),
     "no folder": (["rand-m9", "--out", "no/such/folder/p.json"], "error: out: expected a folder"),
     "a folder": (["rand-m9", "--out", "."], "error: out: expected a file, got the folder ."),
+    "no file can be there": (["rand-m9", "--out", "/proc/p.py"], "error: /proc/p.py: cannot be wr"),
     "no source": ([], "error: "),
 }
 
@@ -64,6 +66,19 @@ def test_bad_input_is_one_line(convert, case):
     assert (code, said) == (2, "")
     *_, last = error.splitlines()
     assert last.startswith(message)
+
+
+def test_what_the_target_lacks_is_left_out_by_name(convert, tmp_path):
+    code, said, error = convert("deepta-imagenet", "--to", "torchvision")
+    assert (code, said) == (2, "")
+    place = r"error: torchvision: sub_policies\[0\]\.stages\[0\]\[\d+\]: "
+    assert re.match(place + r"operation resized_crop: .* \(leave_out=True or --leave-out ", error)
+    code, said, remarks = convert("deepta-imagenet", "--to", "torchvision", "--leave-out")
+    assert code == 0 and "resized_crop" not in said and "Operation(identity)" in said
+    assert remarks == (
+        "not exactly the source's: operation resized_crop: torchvision has none like it: left out, "
+        "nothing is applied in its place\n"
+    )
 
 
 def test_a_schedule_needs_its_epochs(convert, tmp_path):
@@ -84,3 +99,17 @@ def test_the_help_names_what_it_takes(convert):
     assert code == 0
     for word in ("rand-m9-mstd0.5-inc1", "torchvision", "albumentations", "--leave-out"):
         assert word in said
+
+
+def test_the_policy_of_a_time(convert, tmp_path):
+    """A schedule is more than a library has: one of its policies goes out."""
+    early, late = (exchange.from_timm(f"rand-m{m}").policy for m in (3, 9))
+    path = tmp_path / "policy.json"
+    Policy(schedule=((0.0, early), (0.5, late))).save(path)
+    code, _, said = convert(path, "--to", "timm")
+    assert (code, "schedule" in said, "--at" in said) == (2, True, True)
+    assert convert(path, "--to", "timm", "--at", 1)[:2] == convert("rand-m9", "--to", "timm")[:2]
+    assert (
+        convert(path, "--to", "timm", "--at", 0)[1] != convert(path, "--to", "timm", "--at", 1)[1]
+    )
+    assert convert(path, "--at", 1.5)[::2] == (2, "error: at: expected 0 to 1, got 1.5\n")

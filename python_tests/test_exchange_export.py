@@ -2,19 +2,23 @@
 
 import ast
 import random
+import warnings
 from collections import Counter
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
-from exchanging import BARE, applied, frequencies, from_pil, stacked, to_pil
+from exchanging import BARE, applied, distribution, frequencies, from_pil, stacked, to_pil
 from PIL import Image
 
 import pyaug
-from pyaug import exchange, policies
+from pyaug import data, exchange, policies, spaces
 from pyaug._native import OPERATIONS
+from pyaug.compare.columns import random_policy
 from pyaug.errors import InputError
+from pyaug.exchange.leaving_out import sayable
 from pyaug.policy import Candidate, Levels, Normal, Policy, Range, SubPolicy
 
 COUNT = 20_000
@@ -73,6 +77,18 @@ def test_torchvision_code_gives_the_same_pixels(operation, interpolation):
     # tan(atan(s)) may miss s by a rounding, and bilinear values are cut.
     loose = interpolation == "bilinear" and operation.startswith("shear")
     assert (ours.int() - theirs.int()).abs().max() <= int(loose)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("bits", [0.0, 0.5, 1.0, 7.2, 8.0])
+def test_torchvision_code_takes_all_bits(bits):
+    """Of none pyaug leaves black; Pillow's posterize refuses them."""
+    transform = run(one("posterize", bits))["transform"]
+    images = stacked()
+    ours = applied(images, "posterize", bits)
+    assert bits or not ours.any()
+    assert torch.equal(from_pil([transform(i) for i in to_pil(images)]), ours)
+    assert torch.equal(torch.stack([transform(i) for i in images]), ours)
 
 
 @pytest.mark.peers
@@ -144,6 +160,107 @@ def test_every_known_policy_runs_in_torchvision(name):
         for _ in range(10):
             out = transform(image)
             assert type(out) is type(image)
+
+
+# --- What another library lacks ------------------------------------------------------------------
+
+
+def found(form):
+    """A policy of a search's form, as it may come out of it."""
+    if form == "faster-aa":
+        return random_policy(data.load("fashion-mnist-small"), 0)
+    if form == "timm":
+        return exchange.from_timm("rand-m9-mstd0.5-inc1").policy
+    space = spaces.ddas()
+    weights = torch.rand(len(space), generator=torch.Generator().manual_seed(0)).tolist()
+    stage = tuple(replace(c, weight=w) for c, w in zip(space, weights, strict=True))
+    return Policy((SubPolicy((stage, stage), probability=0.4),))
+
+
+EVERYWHERE = {
+    "torchvision": exchange.to_torchvision,
+    "albumentations": exchange.to_albumentations,
+    "kornia": exchange.to_kornia,
+    "timm": exchange.to_timm,
+}
+
+
+@pytest.mark.parametrize("form", ["faster-aa", "ddas", "timm"])
+@pytest.mark.parametrize("target", EVERYWHERE)
+def test_found_policies_go_out_or_say_why(form, target):
+    """Without the libraries: what can be said comes with a warning for each operation."""
+    policy = found(form)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        if target == "kornia" or (target, form) in {("timm", "faster-aa"), ("timm", "ddas")}:
+            with pytest.raises(InputError, match=f"^{target}: [^\n]+$"):
+                EVERYWHERE[target](policy, leave_out=True)
+            return
+        assert EVERYWHERE[target](policy, leave_out=True)
+    assert len({str(t.message) for t in told}) == len(told)
+    if target == "torchvision":
+        left = {str(t.message).split(":")[0] for t in told}
+        assert left == {f"operation {o}" for o in policy.operations & LACKING}
+
+
+def test_what_is_left_out_leaves_the_others_as_often():
+    stage = (
+        Candidate("sample_pairing", 0.3, weight=3, probability=0.5),
+        Candidate("invert", weight=1, probability=0.8),
+        Candidate("resized_crop", 0.5, weight=4),
+    )
+    only = (Candidate("sample_pairing", 0.3),)
+    policy = Policy((SubPolicy((stage, only), 2.0, 0.7), SubPolicy((only,))))
+
+    def check(c):
+        if c.operation in LACKING:
+            raise InputError(f"operation {c.operation}: none")
+
+    with pytest.warns(
+        UserWarning, match="operation .*: none: left out, nothing is applied"
+    ) as told:
+        made = sayable(policy, check, leave_out=True)
+    assert len(told) == 2
+    assert distribution(made) == pytest.approx({
+        (): 1 - 2 / 3 * 0.7 * 1 / 8 * 0.8, (("invert", None),): 2 / 3 * 0.7 * 1 / 8 * 0.8,
+    })  # fmt: skip
+    assert [len(s.stages) for s in made.sub_policies] == [1, 0]
+    with pytest.raises(InputError, match=r"^sub_policies\[0\]\.stages\[0\]\[0\]: operation sam"):
+        sayable(policy, check, leave_out=False)
+
+
+@pytest.mark.parametrize("target", EVERYWHERE)
+def test_a_policy_of_which_nothing_remains(target):
+    message = f"^{target}: nothing of this policy remains: operation sample_pairing: "
+    with pytest.raises(InputError, match=message):
+        EVERYWHERE[target](one("sample_pairing", 0.5), leave_out=True)
+
+
+def test_a_list_and_a_string_without_what_follows():
+    """Stages of nothing but what timm and Kornia lack go, and what is empty says nothing."""
+    rand = exchange.from_timm("rand-m9-mstd0.5-inc1").policy
+    after = rand.then(policies.crop_flip("cifar10"))
+    with pytest.raises(
+        InputError, match=r"^timm: sub_policies\[0\]\.stages\[2\]\[0\]: operation crop"
+    ):
+        exchange.to_timm(after)
+    with pytest.warns(UserWarning, match="operation (crop|flip_x): timm has none"):
+        assert exchange.to_timm(after, leave_out=True) == "rand-m9-n2-mstd0.5-inc1"
+    two = Policy((*one("flip_x").sub_policies, *one("invert").sub_policies))
+    with pytest.warns(UserWarning, match="operation flip_x: Kornia has none"):
+        rows = exchange.to_kornia(two, leave_out=True)
+    assert rows == [[("invert", 0.0, None)], [("invert", 1.0, None)]]
+    assert distribution(exchange.from_kornia(rows).policy) == {(): 0.5, (("invert", None),): 0.5}
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("form", ["faster-aa", "ddas", "timm"])
+@pytest.mark.filterwarnings("ignore")
+def test_found_policies_run_in_torchvision(form):
+    transform = run(found(form), leave_out=True)["transform"]
+    for image in (to_pil(stacked()[:1])[0], stacked()[0]):
+        for _ in range(50):
+            assert type(transform(image)) is type(image)
 
 
 @pytest.mark.peers

@@ -119,11 +119,24 @@ def test_arrays_of_other_strides_or_that_may_not_be_written():
         (np.zeros((2, 2, 4, 4, 3), np.uint8), "(B, H, W, C)|(2, 2, 4, 4, 3)"),
         (np.zeros((0, 4, 3), np.uint8), "at least one channel and one pixel|(0, 4, 3)"),
         (np.zeros((4, 4, 0), np.uint8), "at least one channel and one pixel|(4, 4, 0)"),
+        *(
+            (
+                np.zeros(shape, np.uint8),
+                f"(..., H, W, C)|{shape}, which looks like (..., C, H, W)|numpy.moveaxis",
+            )
+            for shape in ((3, 64, 64), (1, 28, 28), (8, 3, 64, 64))
+        ),
     ],
 )
 def test_arrays_that_are_no_images(array, says):
     refused(lambda: Augment("identity")(array), "Augment: expected an array|got|" + says)
     refused(lambda: ops.invert(array), "invert: expected an array|got|" + says)
+
+
+def test_low_arrays_of_few_channels_are_images():
+    for shape in ((3, 64, 3), (1, 64, 4), (3, 64), (2, 1, 9, 1), (2, 64, 64, 13)):
+        array = values(shape, "uint8")
+        assert np.array_equal(Augment("identity")(array), array)
 
 
 def refused(attempt, says):

@@ -427,6 +427,14 @@ def box(*sides):
             "labels.boxes: min_area: expected at least 0, got -1",
         ),
         (
+            lambda: labels.boxes(ONE, torch.zeros(1, 1, 4), (40, 100), min_visibility=2),
+            "labels.boxes: min_visibility: expected 0 to 1, got 2",
+        ),
+        (
+            lambda: labels.boxes(ONE, torch.zeros(1, 1, 4), (40, 100), min_visibility=-0.5),
+            "labels.boxes: min_visibility: expected 0 to 1, got -0.5",
+        ),
+        (
             lambda: labels.boxes(ONE, torch.zeros(1, 1, 4, dtype=torch.bool), (40, 100)),
             "labels.boxes: boxes: expected numbers, got torch.bool",
         ),

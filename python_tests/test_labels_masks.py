@@ -184,7 +184,10 @@ def test_targets_carry_gradients():
 # --- Bad input -----------------------------------------------------------------------------------
 
 TWO = program_of([("flip_x", 0)], [("flip_x", 0)])
-FORMS = "a tensor (2, ..., H, W) or a list of 2 tensors (..., H, W) of one size"
+FORMS = (
+    "a tensor (2, ..., H, W) or a list of 2 tensors (..., H, W) of one size, for a program of 2 "
+    "images"
+)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +196,10 @@ FORMS = "a tensor (2, ..., H, W) or a list of 2 tensors (..., H, W) of one size"
         (
             lambda: labels.masks(TWO, torch.zeros(3, 4, 5)),
             f"labels.masks: masks: expected {FORMS}, got (3, 4, 5)",
+        ),
+        (
+            lambda: labels.masks(TWO, torch.zeros(3, 2, 4, 5)),
+            f"labels.masks: masks: expected {FORMS}, got (3, 2, 4, 5)",
         ),
         (
             lambda: labels.masks(TWO, torch.zeros(4, 5)),

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from label_references import program_of, random_program
 from PIL import Image
+from test_cli import WHERE
 
 import pyaug
 from pyaug import Candidate, Policy, Range, SubPolicy, labels
@@ -119,17 +121,73 @@ def test_what_does_not_augment_is_refused():
 
 
 @pytest.mark.core
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            {"boxes": torch.tensor([[10.0, 10, 50, 50]]), "labels": torch.tensor([1])},
+            "boxes: expected tv_tensors.BoundingBoxes (or pyaug.labels.boxes(program, …)): a plain "
+            "tensor would stay where it is",
+        ),
+        (
+            {"KeyPoints": np.zeros((5, 2))},
+            "KeyPoints: expected tv_tensors.KeyPoints (or pyaug.labels.keypoints(program, …)): a "
+            "plain array would stay where it is",
+        ),
+        (
+            [{"class": 3, "bbox": [[10, 10, 50.0, 50]]}],
+            "bbox: expected tv_tensors.BoundingBoxes (or pyaug.labels.boxes(program, …)): a plain "
+            "list would stay where it is",
+        ),
+        (
+            {"target": {"masks": [torch.zeros(SIZE), torch.zeros(SIZE)]}},
+            "masks: expected tv_tensors.Mask (or pyaug.labels.masks(program, …)): a plain tensor "
+            "would stay where it is",
+        ),
+    ],
+)
+def test_what_would_stay_behind_is_refused(target, said):
+    augment = pyaug.Augment(FLIP)
+    with pytest.raises(InputError) as caught:
+        augment(random_image(), target)
+    assert str(caught.value) == f"labels.together: {said}"
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("key", ["box", "bboxes", "points", "mask", "segmentation"])
+def test_every_key_of_a_place_is_known(key):
+    with pytest.raises(InputError, match=f"labels.together: {key}: expected"):
+        labels.together(pyaug.Augment(FLIP), {key: torch.zeros(SIZE), "image": random_image()})
+
+
+@pytest.mark.core
+def test_what_has_no_place_passes_under_any_key():
+    target = {
+        "labels": torch.tensor([1, 2]),
+        "scores": [0.5, 0.25],
+        "boxes": None,
+        "masks": ["a.png"],
+        "points": 3,
+        "mask": {"class": torch.tensor(4)},
+        7: torch.zeros(1, 4),
+    }
+    _, found = pyaug.Augment(FLIP)(random_image(), target)
+    assert list(found) == list(target)
+    assert found["labels"] is target["labels"] and found["scores"] == target["scores"]
+    assert found["mask"]["class"] is target["mask"]["class"] and found[7] is target[7]
+    assert (found["boxes"], found["masks"], found["points"]) == (None, ["a.png"], 3)
+
+
+@pytest.mark.core
 def test_torchvision_is_not_imported():
     """It is asked for types only where somebody else has imported it."""
-    import subprocess
-
     script = (
         "import sys, torch, pyaug; from pyaug import labels;"
         "labels.together(pyaug.Augment('autoaugment-cifar10'),"
         " (torch.zeros(3, 8, 8, dtype=torch.uint8), 1));"
         "assert not any(name.startswith('torchvision') for name in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], **WHERE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

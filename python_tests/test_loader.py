@@ -204,6 +204,14 @@ def test_labels_with_a_place_are_not_left_behind():
     assert str(caught.value) == said
 
 
+def test_plain_boxes_are_not_left_behind_either():
+    item = (Numbered(1)[0][0], {"boxes": torch.tensor([[1.0, 2, 3, 4]])}, 0)
+    with pytest.raises(InputError) as caught:
+        collate(collate=list)([item])
+    said = "Collate: boxes: expected labels without a place in the image, got a plain tensor"
+    assert str(caught.value) == said
+
+
 @pytest.mark.parametrize("make", [transforms.RandAugment, transforms.AugMix])
 def test_drop_ins_collate(make):
     first, second = (passes(data.Collate(make(seed=0)), batch_size=size) for size in (3, 5))

@@ -171,7 +171,7 @@ def test_every_name_can_be_checked():
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_a_missing_torchvision_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(InputError, match=f"model {name}: expected torchvision; pip install"):
+    with pytest.raises(InputError, match=f"model {name}: expected torchvision, the extra"):
         models.check(name)
 
 

@@ -411,3 +411,13 @@ def test_uint8_inside_transforms_and_traces(device):
     assert [node.target for node in graph.nodes].count(torch.ops.pyaug.apply.default) == 1
     with FakeTensorMode() as mode:
         assert isinstance(ops.invert(mode.from_tensor(images)), FakeTensor)
+
+
+def test_a_misspelt_operation_names_its_neighbours():
+    with pytest.raises(AttributeError) as caught:
+        ops.rotat  # noqa: B018
+    said = "no operation 'rotat'; did you mean rotate or rotate_90? (`pyaug ops` lists them)"
+    assert str(caught.value) == f"module 'pyaug.ops' has {said}"
+    with pytest.raises(AttributeError, match=r"no operation 'qqq' \(`pyaug ops` lists them\)"):
+        ops.qqq  # noqa: B018
+    assert not hasattr(ops, "__wrapped__")

@@ -253,6 +253,7 @@ def test_a_file_is_run_once_however_many_trainings_follow(command, folder, tmp_p
 REFUSED = {
     "none.py:build": "none.py: expected a Python file, got none there",
     "nets.py:melt": "nets.py: expected a function 'melt', got none of that name",
+    "nets.py": "nets.py:FUNCTION, got",
     "nets.py:": "expected FILE.py:FUNCTION or MODULE:FUNCTION, got",
     "odd.py:number": "odd.py:number: expected a function that builds a network, got int",
     "odd.py:none": "odd.py:none: expected it to return a torch.nn.Module, got NoneType",

@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,13 +56,19 @@ def test_resolve(tmp_path):
     assert policies.resolve(str(tmp_path / "mine.json")) == policy
 
 
-@pytest.mark.parametrize("what", ["randaugmnet", "no/such/policy.json", "", "\0", "x" * 5000])
+@pytest.mark.parametrize("what", ["randaugmnet", "", "\0", "x" * 5000])
 def test_what_is_neither_name_nor_file(what):
     with pytest.raises(InputError) as caught:
         policies.resolve(what)
     message = str(caught.value)
     assert message.startswith("policy: expected one of identity, autoaugment-cifar10, ")
     assert message.endswith(f"got {what!r}, and no such file exists") and "\n" not in message
+
+
+@pytest.mark.parametrize("what", ["no/such/policy", "policy.json", Path("policy")])
+def test_what_is_no_file(what):
+    with pytest.raises(InputError, match=rf"policy: no such file: '{what}' \(known names: pyaug"):
+        policies.resolve(what)
 
 
 @pytest.mark.parametrize("what", [None, 3, {"format": "pyaug-policy"}])

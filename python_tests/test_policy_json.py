@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_policy import chain, of_everything
 
-from pyaug import Candidate, InputError, Levels, Policy
+from pyaug import Candidate, InputError, Levels, Policy, policies
 
 pytestmark = pytest.mark.core
 
@@ -198,10 +198,10 @@ def test_a_schedule_within_a_schedule_is_refused():
     [
         (None, "cannot read the policy: [Errno 2]"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "cannot read the policy: 'utf-8' codec"),
-        (b"rotate 30", "not JSON: Expecting value"),
-        (b"", "not JSON: Expecting value"),
-        (b"9" * 5000, "not JSON: Exceeds the limit"),
-        (b"[" * 100_000, "not JSON: "),
+        (b"rotate 30", "expected a policy as JSON, got none: Expecting value"),
+        (b"", "expected a policy as JSON, got none: Expecting value"),
+        (b"9" * 5000, "expected a policy as JSON, got none: Exceeds the limit"),
+        (b"[" * 100_000, "expected a policy as JSON, got none: "),
         (b"[1, 2]", "policy: expected an object, got list"),
         (b'{"format": "pyaug-policy", "version": 1, "sub_policies": []}', "sub_policies: expect"),
     ],
@@ -215,6 +215,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content, message):
     if content == b"[" * 100_000 and "expected an object" in str(caught.value):
         return  # a Python whose parser has no depth limit
     assert str(caught.value).startswith(f"{path}: {message}")
+
+
+@pytest.mark.parametrize("where", ["/proc", "no/such/folder"])
+def test_a_file_that_cannot_be_written_is_named(where):
+    with pytest.raises(InputError, match=f"^{where}/policy.json: cannot be written \\("):
+        policies.identity().save(f"{where}/policy.json")
 
 
 def test_a_folder_is_no_policy(tmp_path):

@@ -349,7 +349,8 @@ REFUSED = {  # and a word that the one line must have
     "--op randaugment": "randaugment",
     "--op rotate --range -400 0": "-400",
     "--op rotate --range 0 nan": "nan",
-    "--op rotate --range 5": "--range",
+    "--op rotate --range 5": "--range: expected two numbers, got fewer",
+    "--op rotate --range 5 {files}/photo.png": "--range: expected two numbers, got '5 ",
     "--op rotate --range low high": "--range: expected two numbers, got 'low high'",
     "--op invert --range 0 1": "invert takes none",
     "--op rotate --range 0 1 --full-range": "not both",
@@ -365,6 +366,7 @@ REFUSED = {  # and a word that the one line must have
     "{files}/empty": "empty",
     "{files}/photo.png --op rotate_90": "photo.png",
     "--out {files}/none/x.png": "none/x.png",
+    "--out /proc/x.html": "/proc/x.html: cannot be written",
     "--out {files}/x.melt": "x.melt",
     "--out {files}/many.html/x.html": "many.html",
 }

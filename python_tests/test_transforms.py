@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import subprocess
 import sys
 from collections import Counter
 from enum import Enum
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import stats
+from test_cli import WHERE
 
 from pyaug import InputError, ops, transforms
 from pyaug._native import NAMES
@@ -350,14 +352,12 @@ def test_bad_arguments_are_refused(make, says):
 
 
 def test_torchvision_is_not_needed():
-    import subprocess
-
     script = (
         "import sys; sys.modules['torchvision'] = None; import torch;"
         "from pyaug import transforms as t; x = torch.zeros(2, 3, 8, 8, dtype=torch.uint8);"
         "print([getattr(t, n)()(x).shape for n in t.__all__])"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", script], **WHERE, check=True, capture_output=True)
 
 
 # --- As a transform ------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,8 +39,12 @@ class Convert:
     rsvhn_16_wrn."""
     function: str | None = None
     """The function of Fast AutoAugment's archive.py, such as fa_reduced_cifar10."""
+    at: float | None = None
+    """Of a policy that changes over training, as DDAS finds it, the one of this fraction of it: 1 is
+    the last."""
     leave_out: bool = False
-    """Put the identity where Albumentations has operations that pyaug has not."""
+    """Apply nothing in place of operations that Albumentations has and pyaug has not, or that pyaug
+    has and the target has not; each is named on stderr."""
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -56,8 +61,14 @@ def main(arguments: Sequence[str]) -> None:
         function=options.function,
         leave_out=options.leave_out,
     )
-    text = _WRITERS[options.to](imported)
-    for remark in imported.remarks:
+    if options.at is not None:
+        if not 0 <= options.at <= 1:
+            raise InputError(f"at: expected 0 to 1, got {options.at}")
+        imported = replace(imported, policy=imported.policy.at(options.at))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        text = _WRITERS[options.to](imported, options.leave_out)
+    for remark in (*imported.remarks, *(each.message for each in told)):
         print(f"not exactly the source's: {remark}", file=sys.stderr)
     if options.to == "pyaug" and imported.options:  # which a policy file does not hold
         beside = ", ".join(f"{name}={value!r}" for name, value in imported.options.items())
@@ -65,10 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.out is None:
         print(text, end="")
         return
-    try:
-        write_whole(options.out, text)
-    except OSError as error:
-        raise InputError(f"out: {options.out}: cannot be written ({error.strerror})") from error
+    write_whole(options.out, text)
     print(options.out)
 
 
@@ -84,10 +92,14 @@ def _json(data: Any) -> str:
     return json.dumps(data, indent=1) + "\n"
 
 
-_WRITERS: dict[str, Callable[[Imported], str]] = {
-    "pyaug": lambda i: _json(i.policy.to_json()),
-    "torchvision": lambda i: exchange.to_torchvision(i.policy, **i.options),
-    "albumentations": lambda i: _json(exchange.to_albumentations(i.policy, **i.options)),
-    "kornia": lambda i: _json(exchange.to_kornia(i.policy)),
-    "timm": lambda i: exchange.to_timm(i.policy) + "\n",
+_WRITERS: dict[str, Callable[[Imported, bool], str]] = {
+    "pyaug": lambda i, _: _json(i.policy.to_json()),
+    "torchvision": lambda i, leave_out: exchange.to_torchvision(
+        i.policy, **i.options, leave_out=leave_out
+    ),
+    "albumentations": lambda i, leave_out: _json(
+        exchange.to_albumentations(i.policy, **i.options, leave_out=leave_out)
+    ),
+    "kornia": lambda i, leave_out: _json(exchange.to_kornia(i.policy, leave_out=leave_out)),
+    "timm": lambda i, leave_out: exchange.to_timm(i.policy, leave_out=leave_out) + "\n",
 }

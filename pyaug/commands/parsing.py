@@ -63,7 +63,9 @@ def _complaint(box: str) -> str:
     start = rules.index(False) if False in rules else 0
     end = rules.index(True, start) if True in rules[start:] else len(lines)
     said = " ".join(lines[start:end]).removeprefix("Error parsing ").rstrip(".")
-    return said or "unreadable options"
+    # Options of two values are two numbers, in _PLAIN.
+    few = r"Missing value for argument '([^']+)'\. Expected 2 values"
+    return re.sub(few, r"\1: expected two numbers, got fewer", said) or "unreadable options"
 
 
 _numbers = tyro.constructors.ConstructorRegistry()

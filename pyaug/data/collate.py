@@ -93,8 +93,9 @@ class Collate:
 
         Raises:
             InputError: items without an index or of different lengths; images of several sizes or
-                types; torchvision's boxes, masks or keypoints, which only a call on the item itself
-                would move, ``augment(image, target)`` in the Dataset.
+                types; boxes, masks or keypoints, of torchvision's types or plain under a key such
+                as "boxes": only a call on the item itself, ``augment(image, target)`` in the
+                Dataset, moves torchvision's.
         """
         first = items[0] if items else None
         if not isinstance(first, tuple) or len(first) < 2 or not isinstance(first[-1], int):

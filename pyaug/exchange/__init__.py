@@ -2,7 +2,8 @@
 
 ``from_*`` read: each returns :class:`Imported`, the policy, the options that :class:`pyaug.Augment`
 is to be given beside it, and a remark for each thing that is not exactly the source's. ``to_*``
-write, and refuse what the other library cannot say. :func:`load` recognises a file or a string.
+write, and refuse what the other library cannot say, or leave it out. :func:`load` recognises a file
+or a string.
 
 Levels become magnitudes by explicit tables, each with its source's version and lines. What is read
 is never executed and never unpickled, and none of the other libraries is needed.

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyaug._native import OPERATIONS
 from pyaug.errors import InputError
+from pyaug.exchange.leaving_out import sayable
 from pyaug.exchange.scales import placed
 from pyaug.images import fill_values
 from pyaug.policy import Candidate, Normal, Policy, Range, Stage, SubPolicy
@@ -19,7 +20,11 @@ _Node = dict[str, Any]
 
 
 def to_albumentations(
-    policy: Policy, *, interpolation: str = "nearest", fill: float | Sequence[float] = 0
+    policy: Policy,
+    *,
+    interpolation: str = "nearest",
+    fill: float | Sequence[float] = 0,
+    leave_out: bool = False,
 ) -> dict[str, Any]:
     """The pipeline, for ``A.from_dict`` or as JSON, that draws from the same distribution.
 
@@ -32,11 +37,14 @@ def to_albumentations(
         policy: without a schedule.
         interpolation: "nearest" or "bilinear", of rotations.
         fill: a number or one for each channel, 0 to 255.
+        leave_out: apply nothing in place of what Albumentations lacks, with a UserWarning for each;
+            all others come exactly as often as before.
 
     Raises:
         InputError: a schedule; an operation that Albumentations lacks or has otherwise: equalize,
             auto_contrast, sharpness, shear, smooth, blur, solarize_add, rotate_90, cutout, crop,
-            resized_crop, sample_pairing; a normal magnitude; a range of bits, or 0 bits.
+            resized_crop, sample_pairing; a normal magnitude; a range of bits, or 0 bits; each by
+            its place. With ``leave_out``, a policy of nothing else.
     """
     if interpolation not in _INTERPOLATIONS:
         raise InputError(
@@ -44,7 +52,9 @@ def to_albumentations(
             f"{interpolation!r}"
         )
     if policy.schedule:
-        raise InputError("albumentations: schedule: a pipeline is one policy; see Policy.at")
+        raise InputError(
+            "albumentations: schedule: a pipeline is one policy; see Policy.at, convert --at"
+        )
     fills = fill_values(fill, "albumentations")
     warp = {
         "interpolation": _INTERPOLATIONS[interpolation],
@@ -52,6 +62,7 @@ def to_albumentations(
         "fill": fills if fills[1:] else fills[0],
     }
     with placed("albumentations"):
+        policy = sayable(policy, lambda c: _shown(c, warp), leave_out=leave_out)
         chains = [_chain(sub_policy, warp) for sub_policy in policy.sub_policies]
     total = sum(s.weight for s in policy.sub_policies)
     shares = [s.weight / total for s in policy.sub_policies]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyaug.errors import InputError
+from pyaug.exchange.leaving_out import sayable
 from pyaug.exchange.scales import (
     Imported,
     is_list,
@@ -25,6 +26,7 @@ from pyaug.exchange.scales import (
 from pyaug.policy import Candidate, Magnitude, Policy, Range, Stage, SubPolicy
 
 _BINS = 10
+_NOTHING = ("invert", 0.0, None)  # Kornia has no identity
 
 
 class _Row(NamedTuple):
@@ -123,30 +125,52 @@ def _stage(row: _Row, level: Any, probability: float) -> Stage:
     return tuple(Candidate(row.operation, m, w, probability) for w, m in magnitudes)
 
 
-def to_kornia(policy: Policy) -> list[list[tuple[str, float, int | None]]]:
+def to_kornia(
+    policy: Policy, *, leave_out: bool = False
+) -> list[list[tuple[str, float, int | None]]]:
     """The list for which Kornia's AutoAugment draws each image from the same distribution.
 
     Its levels are intervals, so that only such magnitudes can be said.
 
+    Args:
+        policy: without a schedule.
+        leave_out: apply nothing in place of operations that Kornia has not or has otherwise, with a
+            UserWarning for each; all others come exactly as often as before.
+
     Raises:
-        InputError: anything else, by its place: a schedule, weights, a magnitude that is none of
-            the ten intervals, an operation that Kornia has not or has otherwise.
+        InputError: anything else, by its place: a schedule, weights, a choice between operations, a
+            magnitude that is none of the ten intervals, an operation that Kornia has not or has
+            otherwise; with ``leave_out``, a policy of nothing else.
     """
     if policy.schedule:
-        raise InputError("kornia: schedule: a list says one policy; see Policy.at")
+        raise InputError("kornia: schedule: a list says one policy; see Policy.at, --at")
     if len({s.weight for s in policy.sub_policies}) > 1:
         raise InputError("kornia: weight: sub-policies are equally likely there")
+    with placed("kornia"):
+        policy = sayable(policy, _check, leave_out=leave_out)
     said = []
     for i, sub_policy in enumerate(policy.sub_policies):
-        if sub_policy.probability != 1 or not sub_policy.stages:
-            field = "probability" if sub_policy.stages else "stages"
-            raise InputError(f"kornia: sub-policy {i}: {field}: a list cannot say it")
-        with placed(f"kornia: sub-policy {i}"):
-            said.append([_triple(k, stage) for k, stage in enumerate(sub_policy.stages)])
+        place = f"kornia: sub_policies[{i}]"
+        if sub_policy.probability != 1:
+            raise InputError(f"{place}: probability: a list cannot say it")
+        triples = []
+        for j, stage in enumerate(sub_policy.stages):
+            with placed(f"{place}.stages[{j}]"):
+                triples.append(_triple(stage))
+        said.append(triples or [_NOTHING])
     return said
 
 
-def _triple(k: int, stage: Stage) -> tuple[str, float, int | None]:
+def _check(c: Candidate) -> None:
+    if c.operation not in {"identity", *(r.operation for r in _ROWS.values() if not r.remark)}:
+        raise InputError(f"operation {c.operation}: Kornia has none, or another of that name")
+
+
+def _triple(stage: Stage) -> tuple[str, float, int | None]:
+    if {c.operation for c in stage} == {"identity"}:
+        return _NOTHING
+    if len({c.operation for c in stage}) > 1:
+        raise InputError(f"a choice between {len(stage)} operations: a list cannot say it")
     probability = stage[0].probability
     for name, row in _ROWS.items():
         if row.operation != stage[0].operation or row.remark:
@@ -155,7 +179,7 @@ def _triple(k: int, stage: Stage) -> tuple[str, float, int | None]:
             if _alike(stage, _stage(row, level, probability)):
                 return name, probability, level
     operations = ", ".join(f"{c.operation} at {c.magnitude}" for c in stage)
-    raise InputError(f"operation {k}: none of Kornia's operations and levels is {operations}")
+    raise InputError(f"none of Kornia's operations and levels is {operations}")
 
 
 def _alike(ours: Stage, theirs: Stage) -> bool:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from pyaug import policies
 from pyaug.errors import InputError, finite_number
+from pyaug.exchange.leaving_out import sayable
 from pyaug.exchange.scales import (
     MOST_STAGES,
     Imported,
@@ -286,14 +287,21 @@ def _steps(scale: Scale, noise: _Noise) -> list[tuple[float, Magnitude]]:
     return made
 
 
-def to_timm(policy: Policy) -> str:
+def to_timm(policy: Policy, *, leave_out: bool = False) -> str:
     """The string for which timm draws from the same distribution.
+
+    Args:
+        policy: without a schedule.
+        leave_out: do without stages of nothing but operations that timm has not, such as a crop or
+            a flip, with a UserWarning for each.
 
     Raises:
         InputError: there is none; the message names what timm cannot say.
     """
     if policy.schedule:
-        raise InputError("timm: schedule: a string says one policy; see Policy.at")
+        raise InputError("timm: schedule: a string says one policy; see Policy.at, --at")
+    with placed("timm"):
+        policy = sayable(policy, _check, leave_out=leave_out)
     tried = []
     for config in dict.fromkeys(_guesses(policy)):
         try:
@@ -304,11 +312,16 @@ def to_timm(policy: Policy) -> str:
             return config
         tried.append((config, made))
     if not tried:
-        unknown = sorted(policy.operations - {scale.operation for scale in _SCALES.values()})
-        reason = f"operation {unknown[0]}" if unknown else "form: neither rand's nor AutoAugment's"
+        idle = "identity" in policy.operations
+        reason = "operation identity" if idle else "form: neither rand's nor AutoAugment's"
         raise InputError(f"timm: {reason}: no string says it")
     config, made = min(tried, key=lambda pair: _difference(policy, pair[1])[0])
     raise InputError(f"timm: {_difference(policy, made)[1]}: no string says it; nearest: {config}")
+
+
+def _check(c: Candidate) -> None:
+    if c.operation not in {"identity", *(scale.operation for scale in _SCALES.values())}:
+        raise InputError(f"operation {c.operation}: timm has none like it")
 
 
 def _guesses(policy: Policy) -> Iterator[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from pyaug._native import OPERATIONS
 from pyaug.errors import InputError
+from pyaug.exchange.leaving_out import sayable
 from pyaug.exchange.scales import placed
 from pyaug.images import fill_values
 from pyaug.policy import Candidate, Levels, Normal, Policy, Range, Stage, SubPolicy
@@ -18,7 +18,11 @@ _NOTE = "Written by pyaug for torchvision 0.21 or later. `transform` takes image
 
 
 def to_torchvision(
-    policy: Policy, *, interpolation: str = "nearest", fill: float | Sequence[float] = 0
+    policy: Policy,
+    *,
+    interpolation: str = "nearest",
+    fill: float | Sequence[float] = 0,
+    leave_out: bool = False,
 ) -> str:
     """Code for torchvision v2 whose ``transform`` draws from the policy, one draw an image.
 
@@ -29,22 +33,24 @@ def to_torchvision(
         policy: without a schedule.
         interpolation: "nearest" or "bilinear", as :class:`pyaug.Augment` was given it.
         fill: a number or one for each channel, 0 to 255.
+        leave_out: apply nothing in place of operations that torchvision lacks, with a UserWarning
+            for each; all others come exactly as often as before.
 
     Raises:
-        InputError: a schedule; ``resized_crop`` or ``sample_pairing``, which torchvision lacks;
-            posterize to 0 bits, which Pillow refuses.
+        InputError: a schedule; ``resized_crop`` or ``sample_pairing``, which torchvision lacks, by
+            their place; with ``leave_out``, a policy of nothing else.
     """
     if interpolation not in ("nearest", "bilinear"):
         raise InputError(
             f"torchvision: interpolation: expected 'nearest' or 'bilinear', got {interpolation!r}"
         )
     if policy.schedule:
-        raise InputError("torchvision: schedule: a transform is one policy; see Policy.at")
+        raise InputError(
+            "torchvision: schedule: a transform is one policy; see Policy.at, convert --at"
+        )
     fills = [int(v) for v in fill_values(fill, "torchvision")]
     with placed("torchvision"):
-        for operation in sorted(policy.operations):
-            if operation not in _definitions():
-                raise InputError(f"operation {operation}: torchvision has none like it")
+        policy = sayable(policy, _check, leave_out=leave_out)
         chains = [_chain(sub_policy) for sub_policy in policy.sub_policies]
         body = _choice(chains, [s.weight for s in policy.sub_policies])
     constants = (
@@ -60,6 +66,11 @@ def to_torchvision(
         + "\n"
         + "\n\n\n".join((*definitions, f"transform = {body}\n"))
     )
+
+
+def _check(c: Candidate) -> None:
+    if c.operation not in _definitions():
+        raise InputError(f"operation {c.operation}: torchvision has none like it")
 
 
 def _quoted(text: str) -> str:
@@ -143,8 +154,6 @@ def _operation(c: Candidate) -> str:
     m = c.magnitude
     if m is None:
         return f"Operation({c.operation})"
-    if c.operation == "posterize" and any(math.ceil(bits) == 0 for bits in c.levels):
-        raise InputError("operation posterize: Pillow refuses 0 bits")
     if isinstance(m, Range):
         drawn = f"span=({float(m.low)!r}, {float(m.high)!r})"
     elif isinstance(m, Normal):

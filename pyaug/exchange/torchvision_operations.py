@@ -92,8 +92,9 @@ def solarize_add(image, addend):
 
 
 def posterize(image, bits):
-    """Keep the highest bits; fractional ones count up."""
-    return F.posterize(image, math.ceil(bits))
+    """Keep the highest bits, of 0 none; fractional ones count up."""
+    count = math.ceil(bits)
+    return F.posterize(image, count) if count else F.adjust_brightness(image, 0.0)
 
 
 def brightness(image, factor):

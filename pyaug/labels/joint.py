@@ -1,6 +1,7 @@
 """One call for images and all that belongs to them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ from pyaug.policy import Program
 
 _NAME = "labels.together"
 _KINDS = ("BoundingBoxes", "Mask", "KeyPoints")
+_PLACES = {  # by key: torchvision's type for what such a key holds, and the function that moves it
+    **dict.fromkeys(("boxes", "bboxes", "bbox", "box"), ("BoundingBoxes", "boxes")),
+    **dict.fromkeys(("keypoints", "points"), ("KeyPoints", "keypoints")),
+    **dict.fromkeys(("masks", "mask", "segmentation"), ("Mask", "masks")),
+}
 
 
 def together(
@@ -39,7 +45,9 @@ def together(
               or NumPy array is. Several images must have one size and get the same program.
             - ``tv_tensors.BoundingBoxes``, ``Mask``, ``KeyPoints``: moved as :func:`boxes`,
               :func:`masks` and :func:`keypoints` say. KeyPoints are pixels by number.
-            - anything else, class labels too: passed through.
+            - anything else, class labels too: passed through, but plain numbers under a key such
+              as "boxes", "keypoints" or "mask" are refused, since they would stay where they are.
+              In a tuple or list nothing tells them from classes.
 
             With a batch of B images there are B of each kind of label, in the images' order, such
             as in a list of B dicts (or a multiple, all of one image beside each other); a Mask or
@@ -55,10 +63,17 @@ def together(
 
     Raises:
         InputError: no image, images of several sizes, a canvas size or mask that is not the
-            image's, a number of labels that does not fit, rotated boxes.
+            image's, a number of labels that does not fit, rotated boxes, plain boxes, keypoints or
+            masks under their key.
     """
     if not callable(getattr(augment, "draw", None)):
         raise InputError(f"{_NAME}: expected a pyaug.Augment, got {type(augment).__name__}")
+    for key, given in _plain_places(inputs):
+        kind, function = _PLACES[key.lower()]
+        raise InputError(
+            f"{_NAME}: {key}: expected tv_tensors.{kind} (or pyaug.labels.{function}(program, …)): "
+            f"a plain {given} would stay where it is"
+        )
     leaves, structure = tree_flatten(inputs)
     images = _images_among(leaves)
     batches = [to_batch(leaves[i], _NAME)[0] for i in images]
@@ -81,15 +96,35 @@ def together(
 
 
 def refuse_places(inputs: Any, name: str) -> None:
-    """InputError where torchvision's types say that a label has to follow the pixels.
+    """InputError where a type of torchvision's, or a key, says that a label follows the pixels.
 
     For ``name``, which moves the images alone.
     """
+    for key, given in _plain_places(inputs):
+        raise InputError(
+            f"{name}: {key}: expected labels without a place in the image, got a plain {given}"
+        )
     vision = tv_tensors()
     for leaf in tree_leaves(inputs) if vision else ():
         if isinstance(leaf, vision.TVTensor) and not isinstance(leaf, vision.Image):
             kind = type(leaf).__name__
             raise InputError(f"{name}: expected labels without a place in the image, got {kind}")
+
+
+def _plain_places(inputs: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """What nothing but its key tells from classes: the key, and "tensor", "array" or "list"."""
+    if isinstance(inputs, Mapping):
+        for name, value in inputs.items():
+            yield from _plain_places(value, name if isinstance(name, str) else "")
+    elif isinstance(inputs, tuple | list):
+        if key.lower() in _PLACES and any(isinstance(value, Real) for value in inputs):
+            yield key, "list"
+        for value in inputs:
+            yield from _plain_places(value, key)
+    elif key.lower() in _PLACES and isinstance(inputs, Tensor | np.ndarray):
+        vision = tv_tensors()
+        if not (vision and isinstance(inputs, vision.TVTensor)):
+            yield key, "tensor" if isinstance(inputs, Tensor) else "array"
 
 
 def _images_among(leaves: list[Any]) -> list[int]:

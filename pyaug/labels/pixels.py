@@ -38,7 +38,8 @@ def masks(program: Program, masks: Any, *, fill: float = 0, cutout: bool = False
         The same form and type, on the masks' device.
 
     Raises:
-        InputError: masks of another form, or a fill that their type does not hold.
+        InputError: masks of another form or for another number of images than the program's, or
+            a fill that their type does not hold.
     """
     name = "labels.masks"
     check_program(program, name)
@@ -149,7 +150,8 @@ def _check(parts: list[Tensor], count: int, stacked: bool, name: str) -> None:
     if given != count or not shaped or len({shape[-2:] for shape in shapes}) > 1:
         raise InputError(
             f"{name}: masks: expected a tensor ({count}, ..., H, W) or a list of {count} tensors "
-            f"(..., H, W) of one size, got {shapes[0] if stacked else shapes}"
+            f"(..., H, W) of one size, for a program of {count} images, got "
+            f"{shapes[0] if stacked else shapes}"
         )
 
 

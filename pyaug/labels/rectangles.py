@@ -55,7 +55,8 @@ def boxes(
 
     Args:
         program: what the images were changed by, of B images.
-        boxes: (B, N, 4), or a list of B tensors (N, 4), each with an N of its own, in pixels.
+        boxes: (B, N, 4), or a list of B tensors (N, 4), each with an N of its own, in pixels. Of a
+            type of whole numbers they come back rounded to the nearest.
         size: the images' height and width.
         format: "xyxy" (two corners), "xywh" (upper left corner, size) or "cxcywh" (centre, size).
         min_area: the fewest square pixels that a box must have left to be kept.
@@ -63,13 +64,15 @@ def boxes(
 
     Raises:
         InputError: boxes of another shape, without a number, turned inside out, or with no part in
-            the image; an unknown format.
+            the image; an unknown format; a least area or visibility out of its range.
     """
     name = "labels.boxes"
     if format not in FORMATS:
         raise InputError(f"{name}: format: expected one of {', '.join(FORMATS)}, got {format!r}")
-    min_area = _at_least_0(min_area, f"{name}: min_area")
-    min_visibility = _at_least_0(min_visibility, f"{name}: min_visibility")
+    if finite_number(min_area, f"{name}: min_area") < 0:
+        raise InputError(f"{name}: min_area: expected at least 0, got {min_area}")
+    if not 0 <= finite_number(min_visibility, f"{name}: min_visibility") <= 1:
+        raise InputError(f"{name}: min_visibility: expected 0 to 1, got {min_visibility}")
     motion = motion_of(program, size, name)
     height, width = size
     rows = rows_of(boxes, len(program), 4, f"{name}: boxes")
@@ -142,9 +145,3 @@ def _check(corners: Tensor, rows: Rows, size: tuple[int, int], name: str) -> Non
             row = int(wrong.nonzero()[0])
             given = ", ".join(f"{value:g}" for value in rows.values[row].tolist())
             raise InputError(f"{name}{rows.place(row)}: expected {expected}, got ({given})")
-
-
-def _at_least_0(value: Any, field: str) -> float:
-    if finite_number(value, field) < 0:
-        raise InputError(f"{field}: expected at least 0, got {value}")
-    return float(value)

@@ -96,7 +96,7 @@ def as_own(name: str) -> Own | None:
     A file is run anew each time, as a module of its own name; what lies beside it can be imported.
 
     Returns:
-        None for other names, which have no colon.
+        None for other names, which have no colon and end with no .py.
 
     Raises:
         InputError: no such file, module or function, or one whose code raises.
@@ -104,6 +104,8 @@ def as_own(name: str) -> Own | None:
     if isinstance(name, Own):
         return name
     if ":" not in name:
+        if name.endswith(".py"):
+            raise InputError(f"model: expected {name}:FUNCTION, got {name!r}")
         return None
     where, _, function = name.rpartition(":")
     if not where or not function:

@@ -145,4 +145,4 @@ def _require_torchvision(name: str) -> None:
     try:
         import torchvision  # noqa: F401  heavy, and not everybody has it
     except ModuleNotFoundError as error:
-        raise InputError(f"model {name}: expected torchvision; pip install torchvision") from error
+        raise InputError(f"model {name}: expected torchvision, the extra pyaug[vision]") from error

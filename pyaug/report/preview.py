@@ -45,13 +45,13 @@ class Preview:
             InputError: another ending, or a file that cannot be written.
         """
         check_path(path)
-        page = Path(path).suffix.lower() in _PAGES
+        suffix = Path(path).suffix.lower()
+        if suffix in _PAGES:
+            write_whole(Path(path), self.page())
+            return
+        better = {".png": {"optimize": True}, ".webp": {"quality": 90}}
         try:
-            if page:
-                write_whole(Path(path), self.page())
-            else:
-                better = {".png": {"optimize": True}, ".webp": {"quality": 90}}
-                self.picture().save(path, **better.get(Path(path).suffix.lower(), {}))
+            self.picture().save(path, **better.get(suffix, {}))
         except ModuleNotFoundError as error:
             needed = f'needs {error.name}: pip install "pyaug[search]"'
             raise InputError(f"{path}: a picture {needed}") from error

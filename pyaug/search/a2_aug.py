@@ -66,7 +66,7 @@ class Config:
     """Images to train on, every class in its share: all that validation leaves."""
     val_images: int | None = None
     """Images that choose the best branch: 5,000, or a tenth of the training images if that is
-    fewer."""
+    fewer, but one a class."""
     epochs: int | None = None
     """How often the images are seen, each time under all N augmentations: as in the data set's
     training recipe (200 on CIFAR); on ImageNet 120."""
@@ -390,7 +390,8 @@ def _complete(
     count = len(data.train)
     if val is not None and config.val_images is not None:
         raise InputError("val_images: expected none where val has images of its own")
-    val_images = len(val) if val is not None else config.val_images or min(5000, count // 10)
+    default_val = max(len(data.classes), min(5000, count // 10))
+    val_images = len(val) if val is not None else config.val_images or default_val
     if val is None and val_images >= count:
         raise InputError(f"val_images: expected fewer than the {count} images, got {val_images}")
     train_images = config.train_images or count - (val_images if val is None else 0)

@@ -36,7 +36,7 @@ from pyaug.progress import Progress
 from pyaug.run import pick_device
 from pyaug.search.clock import Clock
 from pyaug.search.engine import Search, conduct
-from pyaug.search.parts import check_space, divide, suited
+from pyaug.search.parts import check_space, divide, fitting, suited
 from pyaug.train.network import Model, settled
 from pyaug.train.pipeline import Pipeline
 from pyaug.train.schedule import learning_rate
@@ -216,7 +216,7 @@ class _Search(Search):
         parts = {option: (count, 5000) for option, count in counts.items()}
         train, val = (p.to(self.device) for p in divide(data, parts, seed=config.seed, val=val))
         loader = partial(Loader, shuffle=True, drop_last=True)
-        self.loader = loader(train, config.batch_size, seed=config.seed)
+        self.loader = loader(train, fitting(config, "batch_size", len(train)), seed=config.seed)
         # Another order: the images may be the training images again, turned.
         size = min(config.val_batch_size, len(val))
         self.val_loader = loader(val, size, seed=config.seed + 2**32)

@@ -368,12 +368,15 @@ class _Search(Search):
         return {"distance": d.detach(), "real_loss": loss.detach(), "penalty": penalty.detach()}
 
     def halves(self, batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A batch as (real images, their labels, images to augment, their labels)."""
+        """A batch as (real images, their labels, images to augment, their labels).
+
+        Each real image has one to be paired with: of an odd batch the last is left out.
+        """
         half = len(batch.images) // 2
-        target = self.target.images[batch.index[half:]]
-        real = target.float() / self.target.white
+        second = slice(half, 2 * half)
+        real = self.target.images[batch.index[second]].float() / self.target.white
         clean = batch.images[:half].float() / self.loader.split.white
-        return real, batch.labels[half:], clean, batch.labels[:half]
+        return real, batch.labels[second], clean, batch.labels[:half]
 
     def sub_policies(self, count: int) -> Tensor:
         """A sub-policy for every image, int64 [B]: drawn uniformly for each chunk."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from pyaug._native import OPERATIONS
 from pyaug.data import DataSet, Split, check_classes, stratified_splits
@@ -60,6 +60,13 @@ def check_space(space: Sequence[Axis | Candidate], data: DataSet) -> None:
     check_square((element.operation for element in space), data, "space")
 
 
+def fitting(config: Any, option: str, most: int) -> int:
+    """An option's number; where it was left at its default, `most` at most."""
+    default = next(field.default for field in fields(config) if field.name == option)
+    number = getattr(config, option)
+    return min(number, most) if number == default else number
+
+
 def divide(
     data: DataSet,
     parts: Mapping[str, tuple[int | None, int]],
@@ -74,7 +81,8 @@ def divide(
         data: its test part is never touched.
         parts: by option, how many images were asked for (None: not said) and the paper's number.
             What was not said is the paper's number or, where the training part is too small for
-            that, what the parts that were said leave, in the paper's proportions.
+            that, what the parts that were said leave, in the paper's proportions, but one image a
+            class at least.
         seed: the parts are a pure function of (labels, numbers, seed).
         val: validation images of the user's own, instead of the last part.
         hold: whether the parts are decoded and held in memory.
@@ -103,7 +111,10 @@ def divide(
         raise InputError(f"{asked}: expected at most the {len(data.train)} images that there are")
     whole = sum(papers.values())
     if left < whole:
-        papers = {name: left * count // whole for name, count in papers.items()}
+        least = len(data.classes)
+        papers = {name: max(least, left * count // whole) for name, count in papers.items()}
+        largest = max(papers, key=papers.__getitem__)
+        papers[largest] -= max(0, sum(papers.values()) - left)
     counts = [{**papers, **said}[name] for name in names]
     drawn = stratified_splits(data.train, counts, seed=seed, options=names)
     drawn += () if val is None else (val,)

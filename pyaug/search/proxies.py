@@ -29,7 +29,7 @@ from pyaug.progress import Progress
 from pyaug.run import alone, isolated_rng
 from pyaug.search.clock import Clock
 from pyaug.search.engine import stage_folder
-from pyaug.search.parts import check_space, divide, suited
+from pyaug.search.parts import check_space, divide, fitting, suited
 from pyaug.search.world import World
 from pyaug.train.config import complete
 from pyaug.train.loop import descend, logits_of, optimiser_of
@@ -155,6 +155,8 @@ class Proxy:
         }
         parts = divide(data, counts, seed=config.seed, val=val)
         self.data = replace(data, **dict(zip(("train", "test"), parts, strict=True)))
+        batch_size = fitting(config, "batch_size", len(parts[0]))
+        config = replace(config, batch_size=batch_size)
         self.config, self.space = config, tuple(space)
         self.recipe = complete(_recipe(config), self.data)
         self.device = torch.device(self.recipe.device)
