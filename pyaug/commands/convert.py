@@ -40,8 +40,8 @@ class Convert:
     function: str | None = None
     """The function of Fast AutoAugment's archive.py, such as fa_reduced_cifar10."""
     at: float | None = None
-    """Of a policy that changes over training, as DDAS finds it, the one of this fraction of it: 1 is
-    the last."""
+    """Of a policy that changes over training, as DDAS finds it, the one of this fraction of it:
+    1 is the last."""
     leave_out: bool = False
     """Apply nothing in place of operations that Albumentations has and pyaug has not, or that pyaug
     has and the target has not; each is named on stderr."""
