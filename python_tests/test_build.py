@@ -3,10 +3,10 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -31,14 +31,12 @@ def run(*command, cwd, **variables):
 
 @pytest.fixture
 def source(tmp_path):
-    """A copy of what a source distribution holds."""
-    target = tmp_path / "source"
-    for part in ("csrc", "pyaug"):
-        ignore = shutil.ignore_patterns("*.so", "__pycache__")
-        shutil.copytree(ROOT / part, target / part, ignore=ignore)
-    for part in ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / part, target)
-    return target
+    """What a source distribution holds."""
+    make = "from scikit_build_core.build import build_sdist as b; import sys; print(b(sys.argv[1]))"
+    name = run(sys.executable, "-c", make, str(tmp_path), cwd=ROOT).split()[-1]
+    with tarfile.open(tmp_path / name) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / name.removesuffix(".tar.gz")
 
 
 @pytest.fixture
