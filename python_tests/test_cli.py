@@ -40,13 +40,7 @@ def process(*words, **options):
 
 
 @pytest.fixture
-def pyaug(capsys):
-    """Run a command in this process: (exit code, stdout, stderr)."""
-
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        return (code, *capsys.readouterr())
-
+def pyaug(run):
     return run
 
 

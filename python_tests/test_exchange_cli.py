@@ -3,24 +3,19 @@
 import ast
 import json
 import re
+from functools import partial
 
 import pytest
 
-from pyaug import cli, exchange
+from pyaug import exchange
 from pyaug.policy import Policy
 
 KORNIA = [[["rotate", 0.9, 4], ["invert", 0.2, None]]]
 
 
 @pytest.fixture
-def convert(capsys):
-    """Run the command in this process: (exit code, stdout, stderr)."""
-
-    def run(*words):
-        code = cli.main(["convert", *map(str, words)])
-        return (code, *capsys.readouterr())
-
-    return run
+def convert(run):
+    return partial(run, "convert")
 
 
 def test_a_timm_string_becomes_a_policy_file(convert, tmp_path):

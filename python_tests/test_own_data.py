@@ -49,15 +49,6 @@ def satellite(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def run(capsys):
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        return (code, *capsys.readouterr())
-
-    return run
-
-
 # --- Searches and trainings ----------------------------------------------------------------------
 
 

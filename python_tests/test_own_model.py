@@ -162,17 +162,6 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(capsys):
-    """A command in this process: (exit code, stdout, stderr)."""
-
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        return (code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
 def parts(folder, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
     return import_module("parts")

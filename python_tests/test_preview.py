@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,15 +37,10 @@ def chain(*operations):
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(run, tmp_path, monkeypatch):
     """Run `pyaug preview` in an empty folder: (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        code = cli.main(["preview", *map(str, arguments)])
-        return (code, *capsys.readouterr())
-
-    return run
+    return partial(run, "preview")
 
 
 @pytest.fixture(scope="module")

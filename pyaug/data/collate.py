@@ -35,8 +35,7 @@ class Indexed(Dataset):
     def __getitem__(self, i: int) -> tuple[Any, ...]:
         i = operator.index(i)  # samplers give NumPy's and torch's numbers, too
         item = self.dataset[i]
-        index = int(i)  # of a sampler's array or tensor, too
-        return (*item, index) if isinstance(item, tuple | list) else (item, index)
+        return (*item, i) if isinstance(item, tuple | list) else (item, i)
 
 
 class Collate:
