@@ -71,6 +71,7 @@ def apply(
     _check_fill(fill, images, name)
     _check_partners(partners, images, name)
     bilinear = is_bilinear(interpolation, images, name)
+    # The usual images at once: what follows takes half a microsecond of their thirteen.
     if images.shape[1] in (1, 3) and images.dtype is not _DEEP:
         return _native.apply(images, partners, operation, magnitude, noise, fill, bilinear)
 
