@@ -224,7 +224,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
-    torch.set_num_threads(1)  # sums, and so the runs, depend on it
     for name, make in FIGURES.items():
         if name.partition(".")[0] in options.names:
             made = make(options.quick)
@@ -232,4 +231,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # sums, and so the runs, depend on it
     main()

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 
 def kill_after(calls, *places):
     """This process kills itself once methods, (owner, name) each, were called so many times."""
@@ -26,10 +28,16 @@ def kill_after(calls, *places):
 
 
 def started(code, *arguments, cwd, **environment):
-    """A process of its own that runs code, which may import the tests' modules."""
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    """A process of its own that runs code, which may import the tests' modules.
+
+    It has as many threads as this one: the order of a sum depends on it.
+    """
+    settings = {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    }
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path} | environment, cwd=cwd)
+    return subprocess.Popen(command, env=os.environ | settings | environment, cwd=cwd)
 
 
 def killed(code, *arguments, cwd):

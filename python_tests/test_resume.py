@@ -1,16 +1,14 @@
 """A training that stops goes on to the same bits, whenever that happens."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from dataclasses import replace
 
 import pytest
 import torch
+from killing import started
 from tiny_training import SMALL, assert_same_bits, bits, tiny
 from torch import nn
 
@@ -85,13 +83,7 @@ def test_a_killed_process_is_resumed_to_the_same_bits(tmp_path):
         train(tiny(), replace(SMALL, epochs=20), run=sys.argv[1])
     """
     path = tmp_path / "run"
-    paths = os.pathsep.join(p for p in sys.path if p)
-    child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), str(path)],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-        stderr=subprocess.DEVNULL,
-        cwd=path.parent,
-    )
+    child = started(textwrap.dedent(script), path, cwd=tmp_path)
     deadline = time.monotonic() + 120
     log = path / "log.jsonl"
     while not (log.exists() and log.read_bytes().count(b"\n") >= 3):

@@ -174,8 +174,9 @@ def search(
 ) -> Policy:
     """Train one network under N policies and return the one that suits the data set best.
 
-    On the CPU the same arguments give the same policy and network to the bit, interrupted and
-    resumed or not. `data.test` is evaluated once, after the choice, for the log's last line.
+    On the CPU, with as many threads, the same arguments give the same policy and network to the
+    bit, interrupted and resumed or not. `data.test` is evaluated once, after the choice, for the
+    log's last line.
 
     Args:
         data: its training images are divided into a part to train on and one to choose by.

@@ -102,7 +102,8 @@ def search(
 ) -> Policy:
     """Search a policy for a data set (Algorithm 1).
 
-    On the CPU the same arguments give the same policy to the bit, interrupted and resumed or not.
+    On the CPU, with as many threads, the same arguments give the same policy to the bit,
+    interrupted and resumed or not.
 
     Args:
         data: its training images are divided into two parts, to train on and to validate on.

@@ -179,7 +179,8 @@ def search(
 ) -> Policy:
     """Search a schedule of policies for a data set.
 
-    On the CPU the same arguments give the same policy to the bit, interrupted and resumed or not.
+    On the CPU, with as many threads, the same arguments give the same policy to the bit,
+    interrupted and resumed or not.
 
     Args:
         data: its training images are divided into those to train and those to validate on.

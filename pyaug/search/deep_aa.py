@@ -152,7 +152,8 @@ def search(
 ) -> Policy:
     """Search a policy for a data set; it is meant to be trained with no default augmentation.
 
-    On the CPU the same arguments give the same policy to the bit, interrupted and resumed or not.
+    On the CPU, with as many threads, the same arguments give the same policy to the bit,
+    interrupted and resumed or not.
 
     Args:
         data: its training images are divided into those that the network is trained on first,

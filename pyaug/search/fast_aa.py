@@ -214,8 +214,8 @@ def search(
 ) -> Policy:
     """Search a policy for a data set; it needs Optuna.
 
-    On the CPU the same arguments give the same policy to the bit, interrupted and resumed or not,
-    under one version of Optuna.
+    On the CPU, with as many threads, the same arguments give the same policy to the bit,
+    interrupted and resumed or not, under one version of Optuna.
 
     Args:
         data: its training images, held in memory, are divided into each fold's two parts.

@@ -70,7 +70,8 @@ def search(
 ) -> Policy:
     """Search a policy for a data set.
 
-    On the CPU the same arguments give the same policy to the bit, interrupted and resumed or not.
+    On the CPU, with as many threads, the same arguments give the same policy to the bit,
+    interrupted and resumed or not.
 
     Args:
         data: its training images are divided into a part to train on and one to judge by.
