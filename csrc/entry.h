@@ -60,6 +60,13 @@ inline Tensor allocate(const Tensor& like, torch::headeronly::IntHeaderOnlyArray
   return Tensor(made);
 }
 
+// Whether contiguous tensors of one type share no memory.
+inline bool apart(const Tensor& a, const Tensor& b) {
+  const auto bytes = [](const Tensor& t) { return static_cast<const char*>(t.data_ptr()); };
+  const auto end = [&](const Tensor& t) { return bytes(t) + t.numel() * t.element_size(); };
+  return end(a) <= bytes(b) || end(b) <= bytes(a);
+}
+
 struct Inputs {
   Tensor images, partners, operation, magnitude, noise;
 
@@ -172,19 +179,37 @@ struct Entry {
     require_program(images, operation, magnitude, noise, false);
     require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
-    Launcher::check_codes(in.operation, images);
     Tensor out = allocate(in.images, in.images.sizes(), images.scalar_type());
+    apply_into(in, fill, bilinear, out);
+    return out;
+  }
+
+  static void apply_out(Tensor images, Tensor partners, Tensor operation, Tensor magnitude,
+                        Tensor noise, std::vector<double> fill, bool bilinear, Tensor out) {
+    require_program(images, operation, magnitude, noise, false);
+    require_company(images, partners, fill.size());
+    const Inputs in(images, partners, operation, magnitude, noise);
+    require_like(out, images, "out", images.scalar_type(),
+                 {images.size(0), images.size(1), images.size(2), images.size(3)});
+    require(out.is_contiguous(), "out: expected a contiguous tensor");
+    require(apart(out, in.images) && apart(out, in.partners),
+            "out: expected memory apart from the images'");
+    apply_into(in, fill, bilinear, out);
+  }
+
+  static void apply_into(const Inputs& in, const std::vector<double>& fill, bool bilinear,
+                         const Tensor& out) {
+    Launcher::check_codes(in.operation, in.images);
     const auto launch = [&]<class T>() {
-      Launcher::each_image(out, images.size(0),
+      Launcher::each_image(out, out.size(0),
                            ApplyTask<T>{in.batch<T>(fill, bilinear),
                                         static_cast<const int32_t*>(in.operation.data_ptr()),
                                         static_cast<T*>(out.data_ptr())});
     };
-    if (images.scalar_type() == ScalarType::Byte)
+    if (out.scalar_type() == ScalarType::Byte)
       launch.template operator()<uint8_t>();
     else
-      for_float_type(images.scalar_type(), launch);
-    return out;
+      for_float_type(out.scalar_type(), launch);
   }
 
   static std::tuple<Tensor, Tensor> apply_backward(Tensor grad, Tensor images, Tensor partners,
@@ -263,6 +288,7 @@ template <class Launcher>
 void register_entries(torch::stable::detail::StableLibrary& library) {
   library.impl("sample", TORCH_BOX(&Entry<Launcher>::sample));
   library.impl("apply", TORCH_BOX(&Entry<Launcher>::apply));
+  library.impl("apply_out", TORCH_BOX(&Entry<Launcher>::apply_out));
   library.impl("apply_backward", TORCH_BOX(&Entry<Launcher>::apply_backward));
   library.impl("mix", TORCH_BOX(&Entry<Launcher>::mix));
   library.impl("mix_backward", TORCH_BOX(&Entry<Launcher>::mix_backward));

@@ -10,6 +10,9 @@ STABLE_TORCH_LIBRARY(pyaug, library) {
       "apply(Tensor images, Tensor partners, Tensor operation, Tensor magnitude, Tensor noise, "
       "float[] fill, bool bilinear) -> Tensor");
   library.def(
+      "apply_out(Tensor images, Tensor partners, Tensor operation, Tensor magnitude, "
+      "Tensor noise, float[] fill, bool bilinear, Tensor(a!) out) -> ()");
+  library.def(
       "apply_backward(Tensor grad, Tensor images, Tensor partners, Tensor operation, "
       "Tensor magnitude, Tensor noise, float[] fill, bool bilinear) -> (Tensor, Tensor)");
   library.def(

@@ -15,6 +15,7 @@ SHARED = (
     "test_apply",
     "test_augment",
     "test_kinds",
+    "test_out",
     "test_transforms",
     "test_labels",
 )

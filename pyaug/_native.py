@@ -56,7 +56,7 @@ OPERATIONS = {
 }
 NAMES = tuple(OPERATIONS)
 
-_ENTRY_POINTS = ("sample", "apply", "apply_backward", "mix", "mix_backward")
+_ENTRY_POINTS = ("sample", "apply", "apply_out", "apply_backward", "mix", "mix_backward")
 _MEND = (
     "`pip install --no-build-isolation .` in pyaug's source tree, with nvcc on the PATH, adds it"
 )
@@ -104,20 +104,27 @@ if cuda_missing and torch.version.cuda is not None:
 
 sample = torch.ops.pyaug.sample.default
 _apply = torch.ops.pyaug.apply.default
+_apply_out = torch.ops.pyaug.apply_out.default
 _mix = torch.ops.pyaug.mix.default
 motions = _table.motions
 partner_rows = _table.partners
 
 
-def apply(images, *others):
-    """The entry point ``apply``; the result carries gradients, but no forward-mode tangents."""
+def apply(images, *others, out=None):
+    """The entry point ``apply``; the result carries gradients, but no forward-mode tangents.
+
+    Into ``out``, if it is given, which carries neither.
+    """
     _refuse_tangents((images, *others))
+    entry, arguments = (_apply, others) if out is None else (_apply_out, (*others, out))
     plain = type(images) is torch.Tensor and not torch.compiler.is_compiling()
     if plain and images.dtype == torch.uint8:
         # There are no gradients: torch.library's autograd, 3 µs of Python a call, is left out.
         with torch._C._AutoDispatchBelowAutograd():
-            return _apply(images, *others)
-    return _apply(images, *others)
+            made = entry(images, *arguments)
+    else:
+        made = entry(images, *arguments)
+    return made if out is None else out
 
 
 def mix(*arguments):
@@ -151,6 +158,11 @@ def _(sub_policies, stages, candidates, levels, state, index, force, batch):
 @torch.library.register_fake("pyaug::apply")
 def _(images, partners, operation, magnitude, noise, fill, bilinear):
     return images.new_empty(images.shape)
+
+
+@torch.library.register_fake("pyaug::apply_out")
+def _(images, partners, operation, magnitude, noise, fill, bilinear, out):
+    return None
 
 
 @torch.library.register_fake("pyaug::apply_backward")

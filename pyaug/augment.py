@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pyaug import _native, labels, planes, policies
 from pyaug._native import OPERATIONS
 from pyaug.errors import InputError, finite_number, whole_number
-from pyaug.images import fill_values, to_batch
+from pyaug.images import fill_values, room, to_batch
 from pyaug.policy import Policy, Program, Table
 
 _EPOCH_BITS = 40  # running number = epoch * 2^40 + index
@@ -137,6 +137,7 @@ class Augment(nn.Module):
         index: Tensor | int | None = None,
         epoch: int = 0,
         partners: Any = None,
+        out: Tensor | None = None,
     ) -> Any:
         """Draw a program for the images and apply it.
 
@@ -146,15 +147,22 @@ class Augment(nn.Module):
             epoch: from 0; with ``index``, the same image draws anew in every epoch.
             partners: (P, C, H, W), what sample_pairing draws from; by default the images. Not
                 beside labels, whose partners' labels nobody would know.
+            out: a contiguous tensor like the images, a tensor that needs no gradient: it receives
+                the result and is returned.
         """
         if others or isinstance(images, _STRUCTURES):
-            if partners is not None:
-                raise InputError("Augment: partners: expected none for images with their labels")
+            for option, given in (("partners", partners), ("out", out)):
+                if given is not None:
+                    raise InputError(
+                        f"Augment: {option}: expected none for images with their labels"
+                    )
             inputs = (images, *others) if others else images
             return labels.together(self, inputs, index=index, epoch=epoch)
         batch, restore = to_batch(images, "Augment")
+        received = None if out is None else room(out, images, batch, "Augment")
         program = self.draw(batch, index=index, epoch=epoch)
-        return restore(self._run(batch, program, partners))
+        made = self._run(batch, program, partners, received)
+        return restore(made) if out is None else out
 
     def draw(self, batch: Tensor, *, index: Tensor | int | None = None, epoch: int = 0) -> Program:
         """Draw a program for these images, (B, C, H, W), as a call does; ``apply`` applies it."""
@@ -196,9 +204,12 @@ class Augment(nn.Module):
         table = [held[name] for name in _TABLE]
         return Program(*_native.sample(*table, state, index, force, count))
 
-    def apply(self, images: Any, program: Program, *, partners: Any = None) -> Any:
+    def apply(
+        self, images: Any, program: Program, *, partners: Any = None, out: Tensor | None = None
+    ) -> Any:
         """Apply a program: the same program gives the same pixels, on every device."""
         batch, restore = to_batch(images, "Augment.apply")
+        received = None if out is None else room(out, images, batch, "Augment.apply")
         if not isinstance(program, Program):
             kind = type(program).__name__
             raise InputError(f"Augment.apply: program: expected a Program, got {kind}")
@@ -209,9 +220,10 @@ class Augment(nn.Module):
             raise InputError(
                 f"Augment.apply: expected a program for {batch.shape[0]} images, got {len(program)}"
             )
-        return restore(self._run(batch, program.to(batch.device), partners))
+        made = self._run(batch, program.to(batch.device), partners, received)
+        return restore(made) if out is None else out
 
-    def _run(self, batch: Tensor, program: Program, partners: Any) -> Tensor:
+    def _run(self, batch: Tensor, program: Program, partners: Any, out: Tensor | None) -> Tensor:
         if self._square and batch.shape[-1] != batch.shape[-2]:
             raise InputError(
                 f"Augment: the policy turns images by 90 degrees and expects square ones, got "
@@ -227,6 +239,7 @@ class Augment(nn.Module):
             fill=self.fill,
             interpolation=self.interpolation,
             name="Augment",
+            out=out,
         )
 
     def _running_numbers(self, index: Tensor | int, epoch: int, count: int) -> Tensor:

@@ -69,6 +69,56 @@ def to_batch(images: Any, name: str) -> tuple[Tensor, Restore]:
     return images.reshape(-1, *shape[-3:]), lambda out: out.reshape(shape)
 
 
+def room(out: Any, images: Any, batch: Tensor, name: str) -> Tensor:
+    """Check a tensor that is to receive what becomes of images; return it as (B, C, H, W).
+
+    Raises:
+        InputError: anything but a contiguous tensor of the images' shape, type and device, apart
+            from them in memory; images that are not a tensor; a gradient that is needed.
+    """
+    if not isinstance(images, Tensor):
+        kind = type(images).__name__
+        raise InputError(f"{name}: out: expected images that are a tensor, got {kind}")
+    if not isinstance(out, Tensor):
+        raise InputError(f"{name}: out: expected a tensor, got {type(out).__name__}")
+    if out.shape != images.shape or out.dtype != images.dtype or out.device != images.device:
+        raise InputError(f"{name}: out: expected {_described(images)}, got {_described(out)}")
+    if not out.is_contiguous():
+        raise InputError(f"{name}: out: expected a contiguous tensor")
+    refuse_gradient(out, "a tensor", name)
+    refuse_gradient(images, "images", name)
+    refuse_overlap(out, images, name)
+    return out if out.dim() == 4 else out.view(batch.shape)
+
+
+def refuse_gradient(tensor: Tensor, what: str, name: str) -> None:
+    """InputError if a tensor beside an ``out`` needs a gradient, which would not reach it."""
+    if tensor.requires_grad and torch.is_grad_enabled():
+        raise InputError(f"{name}: out: expected {what} without a gradient, which ends here")
+
+
+def refuse_overlap(out: Tensor, others: Tensor, name: str) -> None:
+    """InputError if an ``out`` lies where pixels are still to be read."""
+    if torch.compiler.is_compiling():  # addresses are not known yet
+        return
+    first, start = out.data_ptr(), others.data_ptr()
+    if start < first + out.nbytes and first < start + _reach(others):
+        raise InputError(f"{name}: out: expected memory apart from the images'")
+
+
+def _reach(tensor: Tensor) -> int:
+    """The bytes from a tensor's first element to its last, that one included."""
+    if tensor.is_contiguous():
+        return tensor.nbytes
+    last = sum(step * (size - 1) for step, size in zip(tensor.stride(), tensor.shape, strict=True))
+    return (last + 1) * tensor.element_size()
+
+
+def _described(tensor: Tensor) -> str:
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{kind} {tuple(tensor.shape)} on {tensor.device}"
+
+
 def tv_tensors() -> Any:
     """torchvision's tv_tensors, if anybody has imported them: else nobody can have made one."""
     return sys.modules.get("torchvision.tv_tensors")

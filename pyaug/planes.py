@@ -19,7 +19,7 @@ from torch import Tensor
 from pyaug import _native
 from pyaug._native import NAMES
 from pyaug.errors import InputError
-from pyaug.images import is_bilinear
+from pyaug.images import is_bilinear, refuse_gradient, refuse_overlap
 
 MIXES_CHANNELS = ("color", "contrast")
 """The operations that ask for an image's luma; those of 1 or 3 channels have one."""
@@ -55,6 +55,7 @@ def apply(
     fill: list[float],
     interpolation: str | None,
     name: str,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The kernel's ``apply`` on images (B, C, H, W) of any C and of 16 bits, too.
 
@@ -64,26 +65,32 @@ def apply(
         fill: one value or C, in the images' own unit.
         interpolation: "nearest" or "bilinear"; None: nearest on whole numbers, else bilinear.
         name: says in errors who was given them.
+        out: receives the result; :func:`pyaug.images.room` has seen it.
 
     Raises:
-        InputError: a fill of another number of values; partners of another type or shape, or none.
+        InputError: a fill of another number of values; partners of another type or shape, or none;
+            with ``out``, partners that share its memory, or magnitudes that need a gradient.
     """
     _check_fill(fill, images, name)
     _check_partners(partners, images, name)
+    if out is not None:
+        _check_out(out, partners, magnitude, name)
     bilinear = is_bilinear(interpolation, images, name)
     # The usual images at once: what follows takes half a microsecond of their thirteen.
     if images.shape[1] in (1, 3) and images.dtype is not _DEEP:
-        return _native.apply(images, partners, operation, magnitude, noise, fill, bilinear)
+        step = (operation, magnitude, noise, fill, bilinear)
+        return _native.apply(images, partners, *step, out=out)
 
     def kernel(images: Tensor, partners: Tensor, fill: list[float]) -> Tensor:
         return _native.apply(images, partners, operation, magnitude, noise, fill, bilinear)
 
     if images.dtype is not _DEEP:
-        return _by_planes(kernel, images, partners, fill)
-    # float32 holds v / 65535 closely enough for every v to come back.
-    images, partners = images.float() / _WHITE, partners.float() / _WHITE
-    fill = [value / _WHITE for value in fill]
-    return (_by_planes(kernel, images, partners, fill) * _WHITE).round().to(_DEEP)
+        made = _by_planes(kernel, images, partners, fill)
+    else:  # float32 holds v / 65535 closely enough for every v to come back
+        images, partners = images.float() / _WHITE, partners.float() / _WHITE
+        fill = [value / _WHITE for value in fill]
+        made = (_by_planes(kernel, images, partners, fill) * _WHITE).round().to(_DEEP)
+    return made if out is None else out.copy_(made)
 
 
 def mix(
@@ -122,6 +129,11 @@ def _check_partners(partners: Tensor, images: Tensor, name: str) -> None:
         )
     if len(images) and not len(partners):
         raise InputError(f"{name}: partners: expected at least one")
+
+
+def _check_out(out: Tensor, partners: Tensor, magnitude: Tensor, name: str) -> None:
+    refuse_gradient(magnitude, "magnitudes", name)
+    refuse_overlap(out, partners, name)
 
 
 _Kernel = Callable[[Tensor, Tensor, list[float]], Tensor]

@@ -1,6 +1,8 @@
 // Two rows into one: Pillow's blend, and the ways of the bilinear rule.
 #pragma once
 
+#include <cmath>
+
 #include "blocks.h"
 
 #ifdef __AVX512BW__
@@ -14,11 +16,15 @@ inline __m512 load_sixteen(const uint8_t* from) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, bytes));
 }
-// Whole numbers of at most 255. What no int holds becomes the smallest one; so does NaN, as the
-// second of min's operands is the one that it hands on.
-inline __m512i truncated(__m512 t) {
-  return _mm512_maskz_cvttps_epi32(0xffff, _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(255), t));
+// Whole numbers, of at most 255 where ints do not hold all of them. What no int holds becomes the
+// smallest one; so does NaN, as the second of min's operands is the one that it hands on.
+template <bool ints_hold>
+__m512i truncated(__m512 t) {
+  if (!ints_hold) t = _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(255), t);
+  return _mm512_maskz_cvttps_epi32(0xffff, t);
 }
+// Whether ints hold what a blend of bytes by this factor gives.
+inline bool ints_hold(float factor) { return std::abs(factor) < 1e6f; }
 // 64 whole numbers as bytes, clipped by packs that saturate, which the compiler does not find.
 inline __m512i packed(const __m512i whole[4]) {
   const __m512i low = _mm512_packs_epi32(whole[0], whole[1]);
@@ -34,15 +40,18 @@ inline void blend_row(const uint8_t* d, const uint8_t* v, float factor, int64_t 
   int64_t i = 0;
 #ifdef __AVX512BW__
   const __m512 f = _mm512_set1_ps(factor);
-  for (; i + 64 <= n; i += 64) {
-    fetch_ahead(v + i, to + i);
-    __m512i whole[4];
-    for (int k = 0; k < 4; ++k) {
-      const __m512 from = load_sixteen(d + i + 16 * k), at = load_sixteen(v + i + 16 * k);
-      whole[k] = truncated(from + f * (at - from));
+  const auto walk = [&]<bool held>() {
+    for (; i + 64 <= n; i += 64) {
+      fetch_ahead(v + i, to + i);
+      __m512i whole[4];
+      for (int k = 0; k < 4; ++k) {
+        const __m512 from = load_sixteen(d + i + 16 * k), at = load_sixteen(v + i + 16 * k);
+        whole[k] = truncated<held>(from + f * (at - from));
+      }
+      _mm512_storeu_si512(to + i, packed(whole));
     }
-    _mm512_storeu_si512(to + i, packed(whole));
-  }
+  };
+  ints_hold(factor) ? walk.operator()<true>() : walk.operator()<false>();
 #endif
   for (; i < n; ++i) to[i] = blend(d[i], v[i], factor);
 }
@@ -54,23 +63,26 @@ inline void color_row(const uint8_t* const in[3], float factor, int64_t n, uint8
   const __m512 f = _mm512_set1_ps(factor);
   const __m512 weights[3] = {_mm512_set1_ps(kLumaR), _mm512_set1_ps(kLumaG),
                              _mm512_set1_ps(kLumaB)};
-  for (; i + 64 <= n; i += 64) {
-    __m512i whole[3][4];
-    for (int c = 0; c < 3; ++c) fetch_ahead(in[c] + i, to[c] + i);
-    for (int k = 0; k < 4; ++k) {
-      __m512 v[3];
-      // Below 2^24, so that a float holds every whole number on the way.
-      __m512 sum = _mm512_set1_ps(32768);
-      for (int c = 0; c < 3; ++c) {
-        v[c] = load_sixteen(in[c] + i + 16 * k);
-        sum += weights[c] * v[c];
+  const auto walk = [&]<bool held>() {
+    for (; i + 64 <= n; i += 64) {
+      __m512i whole[3][4];
+      for (int c = 0; c < 3; ++c) fetch_ahead(in[c] + i, to[c] + i);
+      for (int k = 0; k < 4; ++k) {
+        __m512 v[3];
+        // Below 2^24, so that a float holds every whole number on the way.
+        __m512 sum = _mm512_set1_ps(32768);
+        for (int c = 0; c < 3; ++c) {
+          v[c] = load_sixteen(in[c] + i + 16 * k);
+          sum += weights[c] * v[c];
+        }
+        const __m512 d = _mm512_maskz_roundscale_ps(0xffff, sum * _mm512_set1_ps(1.0f / 65536),
+                                                    _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+        for (int c = 0; c < 3; ++c) whole[c][k] = truncated<held>(d + f * (v[c] - d));
       }
-      const __m512i luma = _mm512_maskz_cvttps_epi32(0xffff, sum * _mm512_set1_ps(1.0f / 65536));
-      const __m512 d = _mm512_maskz_cvtepi32_ps(0xffff, luma);
-      for (int c = 0; c < 3; ++c) whole[c][k] = truncated(d + f * (v[c] - d));
+      for (int c = 0; c < 3; ++c) _mm512_storeu_si512(to[c] + i, packed(whole[c]));
     }
-    for (int c = 0; c < 3; ++c) _mm512_storeu_si512(to[c] + i, packed(whole[c]));
-  }
+  };
+  ints_hold(factor) ? walk.operator()<true>() : walk.operator()<false>();
 #endif
   for (; i < n; i += kBlock) {
     const int64_t count = std::min<int64_t>(kBlock, n - i);

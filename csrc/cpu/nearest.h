@@ -92,9 +92,12 @@ inline void separable(double slope, double start, int first, int last, int size,
 }
 
 // Rows by Affine::kSeparable: a column's source and a row's source do not depend on each other.
-inline void nearest_separable(const Transfer& transfer, const Affine& affine) {
+inline void nearest_separable(const Transfer& transfer, const Affine& affine, Room& room) {
   const Matrix& m = affine.matrix;
   const int width = transfer.image.width, height = transfer.image.height;
+  int32_t* const row = room.of<int32_t>(height + 1);  // that shift() can ask which way they go
+  separable(m.e, m.f, 0, height + 1, height, row);
+  const auto source = [&](int y) { return row[y]; };
   int32_t column[kBlock];
   each_row_block(width, [&](int first, int last) {
     separable(m.a, m.c, first, last, width, column);
@@ -104,14 +107,9 @@ inline void nearest_separable(const Transfer& transfer, const Affine& affine) {
     const int shift = inside.empty() ? width : column[inside.first] - inside.first;
     int bent = 0;
     for (int i = inside.first; i < inside.last; ++i) bent |= column[i] - i - shift;
-    const auto source = [&](int y) {
-      int32_t from;
-      separable(m.e, m.f, y, y + 1, height, &from);
-      return from;
-    };
     if (bent == 0) return transfer.shift(first, last, shift - first, source);
     for (int y = 0; y < height; ++y) {
-      const int64_t from = source(y);
+      const int64_t from = row[y];
       const Interval here{first + inside.first, first + (from < 0 ? inside.first : inside.last)};
       transfer.row(y, first, last, here, [&](const uint8_t* plane, uint8_t* to, int) {
         for (int i = inside.first; i < inside.last; ++i)
@@ -241,7 +239,7 @@ inline bool nearest_rows(const Image<uint8_t>& image, const Affine& affine, cons
   if (is_small(image))
     nearest_small(transfer, affine);
   else if (affine.path == Affine::kSeparable)
-    nearest_separable(transfer, affine);
+    nearest_separable(transfer, affine, room);
   else if (moves_columns && only_columns_move(affine.fixed))
     nearest_columns(transfer, affine.fixed);
   else

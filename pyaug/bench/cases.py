@@ -66,12 +66,12 @@ def magnitudes(operation: str, count: int) -> Tensor:
     return mirrored if _AXES[operation].random_sign else drawn
 
 
-def ours(work: Case) -> Tensor:
-    """What pyaug makes of it."""
+def ours(work: Case, out: Tensor | None = None) -> Tensor:
+    """What pyaug makes of it, in a batch that is there already if one is given."""
     row = OPERATIONS[work.operation]
     given = (work.magnitudes,) if row.has_magnitude else ()
     noise = {"noise": work.noise} if row.noise else {}
-    return getattr(ops, work.operation)(work.images, *given, **noise)
+    return getattr(ops, work.operation)(work.images, *given, **noise, out=out)
 
 
 # --- What follows from a magnitude and noise, for square images ----------------------------------

@@ -55,12 +55,13 @@ class Watch:
     rounds: int = 7
     """So many timings of each call, of which the median counts."""
     seconds: float = 0.02
-    """A timing repeats its call until it lasts about so long."""
+    """A timing repeats its call until it lasts about so long, after half as many runs that are not
+    timed: they bring back to the caches what the call before has driven out."""
     clock: Callable[[], float] = time.perf_counter
     """Says the time in seconds."""
 
     def interleave(self, calls: Mapping[str, Call]) -> dict[str, Timing]:
-        """Time the calls by turns: A B C A B C and so on, after two runs of each that warm up."""
+        """Time the calls by turns: A B C A B C and so on."""
         seconds: dict[str, list[float]] = {name: [] for name in calls}
         collects = gc.isenabled()
         gc.collect()
@@ -69,6 +70,7 @@ class Watch:
             repeats = {name: self._repeats(call) for name, call in calls.items()}
             for _ in range(self.rounds):
                 for name, call in calls.items():
+                    self.spent(call, repeats[name] // 2)
                     spent = self.spent(call, repeats[name])
                     seconds[name].append(spent / repeats[name] / call.items)
         finally:
@@ -77,9 +79,12 @@ class Watch:
         return {name: _timing(values) for name, values in seconds.items()}
 
     def _repeats(self, call: Call) -> int:
-        self.spent(call, 1)
-        once = self.spent(call, 1)
-        return max(1, math.ceil(self.seconds / once)) if once > 0 else 1
+        """As many runs as take `seconds`, found by doubling: the first are the slowest."""
+        repeats, spent = 1, self.spent(call, 1)
+        while 0 < spent < self.seconds:
+            repeats = min(2 * repeats, math.ceil(repeats * self.seconds / spent))
+            spent = self.spent(call, repeats)
+        return repeats
 
     def spent(self, call: Call, repeats: int) -> float:
         """Seconds that so many runs take."""

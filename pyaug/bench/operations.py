@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from statistics import geometric_mean
 
+import torch
 from torch import Tensor
 
 from pyaug._native import OPERATIONS
@@ -39,7 +40,7 @@ def rows(images: Tensor, *, whole: bool, lines: bool) -> Rows:
 
 def _measure(operation: str, images: Tensor, whole: bool, row: Row, watch: Watch) -> None:
     work = case(operation, images)
-    ours_too = Call(partial(ours, work), len(images))
+    ours_too = Call(partial(ours, work, torch.empty_like(images)), len(images))
     others = _calls(libraries.WHOLE, work) if whole else {}
     peers = _calls(libraries.EACH, work)
     race(row, watch, ours_too, copy=copying(images), peers=peers, others=others)

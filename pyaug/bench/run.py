@@ -26,8 +26,9 @@ _NOTES = (
     "15 operations. albumentations has none of the three policies: they are put together of its "
     "transforms, and its sharpness only sharpens. Kornia leaves color out of two of them; "
     "compiled it breaks at every draw and compiles anew for every sub-policy, so it runs eagerly.",
-    "Alone, an operation's peers write into one batch and have their matrices and lookup tables "
-    "made beforehand, which pyaug's call includes. OpenCV treats borders and equalize otherwise; "
+    "Policies and operations of pyaug write into one batch (`out=`), as the copy does. Alone, an "
+    "operation's peers do so too and have their matrices and lookup tables made beforehand, which "
+    "pyaug's call includes. OpenCV treats borders and equalize otherwise; "
     "where a slice does it, that column is NumPy's. Kornia takes floats and allocates its results; "
     "where an operation has no magnitude, it does the whole batch in one call.",
 )

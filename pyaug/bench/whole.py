@@ -54,10 +54,11 @@ def threads(images: Tensor, row: Row, watch: Watch) -> None:
         row.note = "one core only"
         return
     augment = Augment(compared.policy(TRIVIAL, images.shape[-1]), seed=0)
+    out = torch.empty_like(images)
 
     def run(count: int) -> None:
         torch.set_num_threads(count)
-        augment(images)
+        augment(images, out=out)
 
     try:
         calls = {
@@ -139,7 +140,7 @@ def applied(images: Tensor, steps: int) -> Callable[[], Tensor]:
     columns = [order[torch.randperm(len(order), generator=generator)] for _ in range(steps)]
     choice = torch.stack([torch.zeros_like(order), *columns], 1)
     program = augment.sample(len(images), force=choice.int())
-    return partial(augment.apply, images, program)
+    return partial(augment.apply, images, program, out=torch.empty_like(images))
 
 
 def deviation(points: list[tuple[float, float]]) -> float:
