@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "../step.h"
+#include "bilinear.h"
 #include "blend.h"
 #include "nearest.h"
 #include "sum.h"
@@ -79,29 +80,6 @@ bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parame
   return true;
 }
 
-// Warps' gradients to their input where Quads serve: gathered from the three channels of a row,
-// then scattered together; the sums of all warps of one image go to its gradient at the end.
-template <class F>
-class Together {
- public:
-  using Quad = typename Quads<F>::Quad;
-
-  explicit Together(Quad* sums) : sums_(sums) {}
-
-  template <class... Origin>
-  bool give(Run run, const F* g, const Origin&... points) {
-    if (run.c == 0) std::fill(row_, row_ + run.count, Quad{});
-    for (int i = 0; i < run.count; ++i) row_[i][run.c] = g[i];
-    if constexpr (sizeof...(points) > 0)
-      if (run.c == 2) Quads<F>::scatter(points..., row_, sums_);
-    return true;
-  }
-
- private:
-  Quad* sums_;
-  Quad row_[kBlock];
-};
-
 class RowTeam : public SerialTeam {
  public:
   static constexpr bool whole_rows = true;  // program.h and mixture.h leave the loops to it
@@ -109,16 +87,12 @@ class RowTeam : public SerialTeam {
   // Around the terms of a mixture, which share an image and the gradient to it.
   void begin_terms() {
     rooms_.one_image_comes();
-    summing_ = false;
+    returned_.start();
   }
   template <class F>
   void end_terms(const Image<F>& shape, F* grad) {
     rooms_.others_come();
-    if (!summing_) return;
-    const int64_t area = shape.area();
-    const auto* const sums = sums_.of<typename Quads<F>::Quad>(area);
-    for (int c = 0; c < 3; ++c)
-      for (int64_t i = 0; i < area; ++i) grad[c * area + i] += sums[i][c];
+    returned_.finish(shape.channels, Framed{shape.width, shape.height}, grad);
   }
 
   template <class Op, class T>
@@ -159,13 +133,13 @@ class RowTeam : public SerialTeam {
     const int64_t area = image.area();
     Sum loss, gradient, magnitude;
     bool added = false;
-    bool serve = false;
-    if constexpr (Warping<Op>) serve = grad && p.bilinear && Quads<F>::serve(image, p.affine);
-    Together<F> together(serve ? sums<F>(area) : nullptr);
+    Rows<F> all;
+    if constexpr (Warping<Op>) std::fill(all[0], all[0] + kMaxChannels * kBlock, F(0));
     each_run<Op, with_slope>(
         image, p, rooms_, [&](Run run, const F* value, const F* slope, const auto&... points) {
           const int64_t start = run.c * area + run.first;
-          F passed[kBlock], lost[kBlock], moved[kBlock];
+          F lost[kBlock], moved[kBlock];
+          F* const passed = all[Warping<Op> ? run.c : 0];
           for (int i = 0; i < run.count; ++i) {
             const F arriving = incoming(start + i), through = scale * arriving;
             passed[i] = (value[i] >= F(0)) & (value[i] <= F(1)) ? through : F(0);
@@ -175,10 +149,15 @@ class RowTeam : public SerialTeam {
           gradient.add(passed, run.count);
           if constexpr (with_loss) loss.add(lost, run.count);
           if constexpr (with_slope) magnitude.add(moved, run.count);
-          if (serve)
-            added = together.give(run, passed, points...);
-          else if (grad)
-            added = give<Op>(image, p, run, passed, grad + run.c * area, points...);
+          if constexpr (sizeof...(points) > 0) {
+            added = grad != nullptr;
+            for (int i = 0; added && i < run.count; ++i)
+              if (!(points.inside[i] && ...)) passed[i] = F(0);
+            if (added && run.c + 1 == image.channels)
+              returned_.scatter(points..., all, image.channels);
+          } else if (grad) {
+            added = give<Op>(image, p, run, passed, grad + run.c * area);
+          }
           if (!added) std::copy(passed, passed + run.count, g + start);
         });
     return {loss.total(), gradient.total(), magnitude.total(), added};
@@ -193,13 +172,17 @@ class RowTeam : public SerialTeam {
     if constexpr (Warping<Op>) {
       if (p.bilinear) {
         Points<F> points;
-        for (int y = 0; y < image.height; ++y)
-          each_row_block(image.width, [&](int first, int last) {
-            points.find(p.affine, y, first, last, image.width, image.height);
-            const Shares<F> shares(points);
-            for (int c = 0; c < image.channels; ++c)
-              shares.scatter(points, g.pixels + image.index(c, y, first), grad + c * area);
-          });
+        Rows<F> rows = {};
+        returned_.start();
+        each_part(image.width, image.height, [&](const Part& part) {
+          points.template find<false>(p.affine, part, image.width, image.height);
+          for (int c = 0; c < image.channels; ++c) {
+            const F* from = g.pixels + image.index(c, part.y, part.first);
+            for (int i = 0; i < part.count(); ++i) rows[c][i] = points.inside[i] ? from[i] : F(0);
+          }
+          returned_.scatter(points, rows, image.channels);
+        });
+        returned_.finish(image.channels, Framed{image.width, image.height}, grad);
       } else {
         each_pixel(image, [&](Position& at) {
           grad[image.index(at.c, at.y, at.x)] += Op::adjoint(image, p, g, total, at);
@@ -215,15 +198,13 @@ class RowTeam : public SerialTeam {
 
  private:
   // Adds to a plane what a run's gradients give to the input; false where that takes other runs'.
-  template <class Op, class T, class... Origin>
+  template <class Op, class T>
   static bool give(const Image<T>& image, const typename Op::Parameters& p, Run run,
-                   const Compute<T>* g, Compute<T>* plane, const Origin&... points) {
+                   const Compute<T>* g, Compute<T>* plane) {
     using F = Compute<T>;
     const T* in = image.pixels + run.c * image.area() + run.first;
     F* to = plane + run.first;
-    if constexpr (sizeof...(points) > 0) {
-      Shares<F>(points...).scatter(points..., g, plane);
-    } else if constexpr (requires { Op::gain_point(F(0), p, 0); }) {
+    if constexpr (requires { Op::gain_point(F(0), p, 0); }) {
       for (int i = 0; i < run.count; ++i)
         to[i] += g[i] * Op::gain_point(static_cast<F>(in[i]), p, run.c);
     } else if constexpr (std::is_same_v<Op, SamplePairing>) {
@@ -234,17 +215,8 @@ class RowTeam : public SerialTeam {
     return true;
   }
 
-  // Sums for a gradient, zero before the first warp of an image.
-  template <class F>
-  typename Quads<F>::Quad* sums(int64_t area) {
-    auto* const sums = sums_.of<typename Quads<F>::Quad>(area);
-    if (!std::exchange(summing_, true)) std::fill(sums, sums + area, typename Quads<F>::Quad{});
-    return sums;
-  }
-
   Rooms rooms_;
-  Room sums_;
-  bool summing_ = false;
+  Returned returned_;
 };
 
 }  // namespace pyaug::inline PYAUG_ISA

@@ -11,8 +11,9 @@
 #include "../ops/rearrange.h"
 #include "../ops/sample_pairing.h"
 #include "../ops/sharpness.h"
-#include "bilinear.h"
+#include "look_up.h"
 #include "stencils.h"
+#include "warps.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
@@ -52,22 +53,35 @@ class Rooms {
   // Until `others_come`, all operations are on the same image, which nobody writes to.
   void one_image_comes() {
     lasts_ = true;
-    held_ = nullptr;
+    planes_.of = quads_.of = nullptr;
   }
   void others_come() { lasts_ = false; }
 
-  // The three channels of an image side by side.
+  // The image in a frame, as planes and as quads.
   template <class F, class T>
-  const typename Quads<F>::Quad* joined(const Image<T>& image) {
-    auto* const pixels = joined_.template of<typename Quads<F>::Quad>(image.area());
-    if (!lasts_ || held_ != image.pixels) Quads<F>::join(image, pixels);
-    held_ = image.pixels;
-    return pixels;
+  const F* planes(const Image<T>& image) {
+    return planes_.kept<F>(image, lasts_, Source<F>::template planes<T>);
+  }
+  template <class F, class T>
+  const Quad<F>* quads(const Image<T>& image) {
+    return quads_.kept<Quad<F>>(image, lasts_, Source<F>::template quads<T>);
   }
 
  private:
-  Room joined_;
-  const void* held_ = nullptr;
+  struct Copy {
+    Room room;
+    const void* of = nullptr;
+    const void* first = nullptr;
+
+    template <class V, class T, class Make>
+    const V* kept(const Image<T>& image, bool lasts, const Make& make) {
+      if (!lasts || of != image.pixels) first = make(image, room);
+      of = image.pixels;
+      return static_cast<const V*>(first);
+    }
+  };
+
+  Copy planes_, quads_;
   bool lasts_ = false;
 };
 
@@ -75,33 +89,26 @@ template <class Op, bool with_slope, class T, class Use>
 void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, Rooms& rooms,
                       const Use& use) {
   using F = Compute<T>;
-  using Quad = typename Quads<F>::Quad;
   if (!p.bilinear) return each_run_by_pixels<Op, with_slope>(image, p, use);
-  const int64_t area = image.area();
-  const bool together = Quads<F>::serve(image, p.affine);
-  const Quad* const pixels = together ? rooms.joined<F>(image) : nullptr;
   Points<F> points;
-  F value[kSpilled], slope[kSpilled];
-  Quad values[kBlock], slopes[kBlock];
-  for (int y = 0; y < image.height; ++y)
-    each_row_block(image.width, [&](int first, int last) {
-      points.template find<with_slope>(p.affine, y, first, last, image.width, image.height);
-      if (together) Quads<F>::template values<with_slope>(points, pixels, values, slopes);
-      for (int c = 0; c < image.channels; ++c) {
-        if (together) {
-          std::fill(value, value + (last - first), F(p.fill[c]));
-          if (with_slope) std::fill(slope, slope + (last - first), F(0));
-          for (int i = points.inside.first; i < points.inside.last; ++i) {
-            value[i] = values[i][c];
-            if (with_slope) slope[i] = slopes[i][c];
-          }
-        } else {
-          bilinear_values<with_slope>(points, image.pixels + c * area, area, last - first,
-                                      p.fill[c], value, slope);
+  F value[kBlock], slope[kBlock];
+  Quad<F> values[kBlock], slopes[kBlock];
+  each_part(image.width, image.height, [&](const Part& part) {
+    points.template find<with_slope>(p.affine, part, image.width, image.height);
+    const F* const planes = points.straight ? rooms.planes<F>(image) : nullptr;
+    if (!points.straight) quad_values<with_slope>(points, rooms.quads<F>(image), values, slopes);
+    for (int c = 0; c < image.channels; ++c) {
+      const F fill = F(p.fill[c]);
+      if (points.straight)
+        straight_values<with_slope>(points, planes + c * points.framed.area(), fill, value, slope);
+      else
+        for (int i = 0; i < part.count(); ++i) {
+          value[i] = points.inside[i] ? values[i][c] : fill;
+          if constexpr (with_slope) slope[i] = points.inside[i] ? slopes[i][c] : F(0);
         }
-        use(Run{c, image.index(0, y, first), last - first}, value, slope, points);
-      }
-    });
+      use(Run{c, image.index(0, part.y, part.first), part.count()}, value, slope, points);
+    }
+  });
 }
 
 template <class T, class Use>

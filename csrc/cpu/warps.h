@@ -1,0 +1,355 @@
+// The bilinear rule on floats: where pixels come from is found once for all channels, for several
+// rows at a time, as a short row is over before a processor is under way. A frame around the image
+// repeats its border, so that all four neighbours of a point are there, at fixed distances.
+#pragma once
+
+#include <utility>
+
+#include "../ops/warp.h"
+#include "blocks.h"
+
+namespace pyaug::inline PYAUG_ISA {
+
+// Whole rows of a plane, or a part of one: at most kBlock pixels.
+struct Part {
+  int y, first, rows, columns;
+
+  int count() const { return rows * columns; }
+};
+
+template <class Use>
+PYAUG_LANE void each_part(int width, int height, const Use& use) {
+  const int rows = std::max(1, kBlock / width);
+  for (int y = 0; y < height; y += rows)
+    each_row_block(width, [&](int first, int last) {
+      use(Part{y, first, std::min(rows, height - y), last - first});
+    });
+}
+
+// An image within its frame: the place of pixel (x, y) is y * stride + x from the first pixel on.
+struct Framed {
+  int width, height;
+
+  int64_t stride() const { return width + 2; }
+  int64_t area() const { return stride() * (height + 2); }
+  int64_t first() const { return stride() + 1; }
+  // Where a row of a plane comes from one, it is read in full, however far it was moved.
+  int64_t slack() const { return 2 * stride(); }
+};
+
+// Floor for |t| < 2^31, in instructions that every vector unit has.
+PYAUG_LANE int down_to(double t) {
+  const int whole = static_cast<int>(t);
+  return whole - (t < whole ? 1 : 0);
+}
+
+// The points that a part of an image comes from. F is the type of the weights.
+template <class F>
+struct Points {
+  Part part;
+  Framed framed;
+  bool straight;        // whether neighbours in a row come from neighbours in a row
+  int32_t row[kBlock];  // if so: the place that each row's first point has or would have
+  int32_t at[kBlock];   // the upper left neighbour's place
+  int32_t
+      inside[kBlock];  // -1; 0 for points outside, whose neighbours are some pixels of the image
+  F dx[kBlock], dy[kBlock];
+  F slope_x[kBlock], slope_y[kBlock];  // how the point moves with the magnitude
+
+  template <bool with_slope>
+  void find(const Affine& affine, const Part& which, int width, int height) {
+    const Matrix &m = affine.matrix, &s = affine.slope;
+    part = which;
+    framed = {width, height};
+    const int stride = framed.width + 2;
+    for (int r = 0; r < part.rows; ++r) {
+      const int begin = r * part.columns;
+      const double v = part.y + r + 0.5;
+      for (int k = 0; k < part.columns; ++k) {
+        const double u = part.first + k + 0.5;
+        const double sx = m.a * u + m.b * v + m.c, sy = m.d * u + m.e * v + m.f;
+        const double x = held(sx - 0.5, width), y = held(sy - 0.5, height);
+        const int column = down_to(x), line = down_to(y), i = begin + k;
+        inside[i] = (sx >= 0.0) & (sx < width) & (sy >= 0.0) & (sy < height) ? -1 : 0;
+        at[i] = line * stride + column;
+        dx[i] = static_cast<F>(x - column);
+        dy[i] = static_cast<F>(y - line);
+        if constexpr (with_slope) {
+          slope_x[i] = static_cast<F>(s.a * u + s.b * v + s.c);
+          slope_y[i] = static_cast<F>(s.d * u + s.e * v + s.f);
+        }
+      }
+    }
+    straight = m.a == 1.0 && m.d == 0.0 && follow(m);
+  }
+
+ private:
+  // Whether all points inside lie where the first one of their row lets expect.
+  bool follow(const Matrix& m) {
+    int32_t bent = 0;
+    for (int r = 0; r < part.rows; ++r) {
+      const double u = part.first + 0.5, v = part.y + r + 0.5;
+      const double x = m.a * u + m.b * v + m.c - 0.5, y = m.d * u + m.e * v + m.f - 0.5;
+      const double furthest = framed.width + 1.0;
+      const int column = down_to(x > -furthest ? (x < furthest ? x : furthest) : -furthest);
+      const int32_t start = row[r] = down_to(held(y, framed.height)) * (framed.width + 2) + column;
+      const int begin = r * part.columns;
+      for (int k = 0; k < part.columns; ++k)
+        bent |= inside[begin + k] & (at[begin + k] - start - k);
+    }
+    return bent == 0;
+  }
+  // A coordinate as it is for points inside; NaN becomes the smallest.
+  PYAUG_LANE static double held(double t, int size) {
+    const double low = t > -0.5 ? t : -0.5;
+    return low < size - 0.5 ? low : size - 0.5;
+  }
+};
+
+// The three channels of a pixel side by side, so that one access fetches them all, or adds to all.
+template <class F>
+struct QuadOf {
+  typedef F Quad __attribute__((vector_size(4 * sizeof(F))));
+};
+template <class F>
+using Quad = typename QuadOf<F>::Quad;
+template <class F>
+PYAUG_LANE Quad<F> quad(F v) {
+  return Quad<F>{v, v, v, v};
+}
+
+// V: one value, or those of all channels.
+template <class V>
+PYAUG_LANE V bilinear_value(V v00, V v01, V v10, V v11, V dx, V dy) {
+  return between(between(v00, v01, dx), between(v10, v11, dx), dy);
+}
+template <class V>
+PYAUG_LANE V bilinear_slope(V v00, V v01, V v10, V v11, V dx, V dy, V slope_x, V slope_y) {
+  return between(v01 - v00, v11 - v10, dy) * slope_x + between(v10 - v00, v11 - v01, dx) * slope_y;
+}
+
+// An image in its frame, as planes or as quads, whichever was asked for.
+template <class F>
+class Source {
+ public:
+  template <class T>
+  static const F* planes(const Image<T>& image, Room& room) {
+    const Framed framed{image.width, image.height};
+    const int64_t slack = framed.slack();
+    F* const all = room.of<F>(image.channels * framed.area() + 2 * slack);
+    std::fill(all, all + slack, F(0));
+    for (int c = 0; c < image.channels; ++c) {
+      const T* in = image.pixels + c * image.area();
+      frame(framed, all + slack + c * framed.area(),
+            [=](int64_t i) __attribute__((always_inline)) { return static_cast<F>(in[i]); });
+    }
+    F* const end = all + slack + image.channels * framed.area();
+    std::fill(end, end + slack, F(0));
+    return all + slack + framed.first();
+  }
+  template <class T>
+  static const Quad<F>* quads(const Image<T>& image, Room& room) {
+    const Framed framed{image.width, image.height};
+    auto* const all = room.of<Quad<F>>(framed.area());
+    const int64_t next = image.channels == 3 ? image.area() : 0;
+    const T *a = image.pixels, *b = a + next, *c = b + next;
+    frame(framed, all, [=](int64_t i) __attribute__((always_inline)) {
+      return Quad<F>{static_cast<F>(a[i]), static_cast<F>(b[i]), static_cast<F>(c[i]), F(0)};
+    });
+    return all + framed.first();
+  }
+
+ private:
+  template <class V, class Pixel>
+  static void frame(const Framed& framed, V* to, const Pixel& pixel) {
+    const int64_t width = framed.width, height = framed.height, stride = framed.stride();
+    for (int64_t y = 0; y < height; ++y) {
+      V* const row = to + (y + 1) * stride + 1;
+      for (int64_t x = 0; x < width; ++x) row[x] = pixel(y * width + x);
+      row[-1] = pixel(y * width);
+      row[width] = pixel(y * width + width - 1);
+    }
+    std::copy(to + stride, to + 2 * stride, to);
+    std::copy(to + height * stride, to + (height + 1) * stride, to + (height + 1) * stride);
+  }
+};
+
+// value[c][i] before the clamp and dt / d magnitude, from the planes of an image.
+template <bool with_slope, class F>
+void straight_values(const Points<F>& points, const F* plane, F fill, F* __restrict value,
+                     F* __restrict slope) {
+  const int64_t stride = points.framed.stride();
+  const int columns = points.part.columns;
+  for (int r = 0; r < points.part.rows; ++r) {
+    const F *upper = plane + points.row[r], *lower = upper + stride;
+    const int begin = r * columns;
+    const F *dx = points.dx + begin, *dy = points.dy + begin;
+    const F *slope_x = points.slope_x + begin, *slope_y = points.slope_y + begin;
+    const int32_t* inside = points.inside + begin;
+    for (int k = 0; k < columns; ++k) {
+      const F v00 = upper[k], v01 = upper[k + 1], v10 = lower[k], v11 = lower[k + 1];
+      const F t = bilinear_value(v00, v01, v10, v11, dx[k], dy[k]);
+      value[begin + k] = inside[k] ? t : fill;
+      if constexpr (with_slope) {
+        const F s = bilinear_slope(v00, v01, v10, v11, dx[k], dy[k], slope_x[k], slope_y[k]);
+        slope[begin + k] = inside[k] ? s : F(0);
+      }
+    }
+  }
+}
+
+// The same of all channels, from the image's quads.
+template <bool with_slope, class F>
+void quad_values(const Points<F>& points, const Quad<F>* pixels, Quad<F>* value, Quad<F>* slope) {
+  const int64_t stride = points.framed.stride();
+  const int count = points.part.count();
+  for (int i = 0; i < count; ++i) {
+    const Quad<F>*upper = pixels + points.at[i], *lower = upper + stride;
+    const Quad<F> v00 = upper[0], v01 = upper[1], v10 = lower[0], v11 = lower[1];
+    const Quad<F> dx = quad(points.dx[i]), dy = quad(points.dy[i]);
+    value[i] = bilinear_value(v00, v01, v10, v11, dx, dy);
+    if constexpr (with_slope)
+      slope[i] = bilinear_slope(v00, v01, v10, v11, dx, dy, quad(points.slope_x[i]),
+                                quad(points.slope_y[i]));
+  }
+}
+
+// Gradients to the values of a part, channel by channel: zero for points outside.
+template <class F>
+using Rows = F[kMaxChannels][kBlock];
+
+// What the warps of one image give to it, summed within a frame, whose part goes to the border at
+// the end.
+class Returned {
+ public:
+  void start() { planes_.used = quads_.used = false; }
+
+  template <class F>
+  void scatter(const Points<F>& points, const Rows<F>& g, int channels) {
+    const Framed& framed = points.framed;
+    if (points.straight)
+      scatter_rows(points, g, channels, framed.area(), planes<F>(channels, framed));
+    else
+      scatter_quads(points, g, quads<F>(framed));
+  }
+  template <class F>
+  void finish(int channels, const Framed& framed, F* grad) {
+    const int64_t width = framed.width, height = framed.height, stride = framed.stride();
+    const auto add = [&](int c, const auto* inner, const auto& value) {
+      for (int64_t y = 0; y < height; ++y) {
+        F* const to = grad + (c * height + y) * width;
+        const auto* const from = inner + y * stride;
+        for (int64_t x = 0; x < width; ++x) to[x] += value(from[x]);
+      }
+    };
+    if (planes_.used)
+      for (int c = 0; c < channels; ++c) {
+        F* const inner = planes<F>(channels, framed) + c * framed.area();
+        fold(framed, inner);
+        add(c, inner, [](F v) { return v; });
+      }
+    if (quads_.used) {
+      Quad<F>* const inner = quads<F>(framed);
+      fold(framed, inner);
+      for (int c = 0; c < channels; ++c) add(c, inner, [c](Quad<F> v) { return v[c]; });
+    }
+  }
+
+ private:
+  struct Sums {
+    Room room;
+    bool used = false;
+
+    // Zero at first.
+    template <class V>
+    V* of(int64_t count) {
+      V* const all = room.of<V>(count);
+      if (!std::exchange(used, true)) std::fill(all, all + count, V{});
+      return all;
+    }
+  };
+
+  template <class F>
+  F* planes(int channels, const Framed& framed) {
+    const int64_t slack = framed.slack();
+    return planes_.of<F>(channels * framed.area() + 2 * slack) + slack + framed.first();
+  }
+  template <class F>
+  Quad<F>* quads(const Framed& framed) {
+    return quads_.of<Quad<F>>(framed.area()) + framed.first();
+  }
+
+  // Every point gives to two neighbours in a row what both rows receive in the same parts.
+  template <class F>
+  static void scatter_rows(const Points<F>& points, const Rows<F>& g, int channels, int64_t area,
+                           F* planes) {
+    const int rows = points.part.rows, columns = points.part.columns;
+    const int64_t stride = points.framed.stride();
+    F left[kMaxChannels][kBlock], right[kMaxChannels][2 * kBlock];  // one before each row's first
+    for (int c = 0; c < channels; ++c)
+      for (int r = 0; r < rows; ++r) {
+        const int begin = r * columns;
+        F* const after = right[c] + begin + r;
+        after[0] = F(0);
+        for (int k = 0; k < columns; ++k) {
+          const F dx = points.dx[begin + k], own = g[c][begin + k];
+          left[c][begin + k] = (F(1) - dx) * own;
+          after[k + 1] = dx * own;
+        }
+      }
+    for (int c = 0; c < channels; ++c)
+      for (int r = 0; r < rows; ++r) {
+        const int begin = r * columns;
+        const F *here = left[c] + begin, *before = right[c] + begin + r;
+        const F below = points.dy[begin], above = F(1) - below;  // the same all along a row
+        F* const __restrict upper = planes + c * area + points.row[r];
+        F* const __restrict lower = upper + stride;
+        for (int k = 0; k < columns; ++k) {
+          const F both = here[k] + before[k];
+          upper[k] += above * both;
+          lower[k] += below * both;
+        }
+        upper[columns] += above * before[columns];
+        lower[columns] += below * before[columns];
+      }
+  }
+  template <class F>
+  static void scatter_quads(const Points<F>& points, const Rows<F>& g, Quad<F>* pixels) {
+    const int count = points.part.count();
+    const int64_t stride = points.framed.stride();
+    F upper_left[kBlock], upper_right[kBlock], lower_left[kBlock], lower_right[kBlock];
+    for (int i = 0; i < count; ++i) {
+      const F dx = points.dx[i], dy = points.dy[i];
+      upper_left[i] = (F(1) - dx) * (F(1) - dy);
+      upper_right[i] = dx * (F(1) - dy);
+      lower_left[i] = (F(1) - dx) * dy;
+      lower_right[i] = dx * dy;
+    }
+    for (int i = 0; i < count; ++i) {
+      const Quad<F> own{g[0][i], g[1][i], g[2][i], F(0)};
+      Quad<F>*const upper = pixels + points.at[i], *const lower = upper + stride;
+      upper[0] += upper_left[i] * own;
+      upper[1] += upper_right[i] * own;
+      lower[0] += lower_left[i] * own;
+      lower[1] += lower_right[i] * own;
+    }
+  }
+  template <class V>
+  static void fold(const Framed& framed, V* inner) {
+    const int64_t width = framed.width, height = framed.height, stride = framed.stride();
+    V* const last = inner + (height - 1) * stride;
+    for (int64_t x = -1; x <= width; ++x) {
+      inner[x] += inner[x - stride];
+      last[x] += last[x + stride];
+    }
+    for (int64_t y = 0; y < height; ++y) {
+      V* const row = inner + y * stride;
+      row[0] += row[-1];
+      row[width - 1] += row[width];
+    }
+  }
+
+  Sums planes_, quads_;
+};
+
+}  // namespace pyaug::inline PYAUG_ISA
