@@ -134,12 +134,13 @@ class RowTeam : public SerialTeam {
     Sum loss, gradient, magnitude;
     bool added = false;
     Rows<F> all;
-    if constexpr (Warping<Op>) std::fill(all[0], all[0] + kMaxChannels * kBlock, F(0));
+    if constexpr (Warping<Op>)
+      if (image.channels == 1) std::fill(all[1], all[1] + 2 * kBlock, F(0));
     each_run<Op, with_slope>(
         image, p, rooms_, [&](Run run, const F* value, const F* slope, const auto&... points) {
           const int64_t start = run.c * area + run.first;
-          F lost[kBlock], moved[kBlock];
           F* const passed = all[Warping<Op> ? run.c : 0];
+          F lost[kBlock], moved[kBlock];
           for (int i = 0; i < run.count; ++i) {
             const F arriving = incoming(start + i), through = scale * arriving;
             passed[i] = (value[i] >= F(0)) & (value[i] <= F(1)) ? through : F(0);
@@ -151,8 +152,6 @@ class RowTeam : public SerialTeam {
           if constexpr (with_slope) magnitude.add(moved, run.count);
           if constexpr (sizeof...(points) > 0) {
             added = grad != nullptr;
-            for (int i = 0; added && i < run.count; ++i)
-              if (!(points.inside[i] && ...)) passed[i] = F(0);
             if (added && run.c + 1 == image.channels)
               returned_.scatter(points..., all, image.channels);
           } else if (grad) {
@@ -178,7 +177,7 @@ class RowTeam : public SerialTeam {
           points.template find<false>(p.affine, part, image.width, image.height);
           for (int c = 0; c < image.channels; ++c) {
             const F* from = g.pixels + image.index(c, part.y, part.first);
-            for (int i = 0; i < part.count(); ++i) rows[c][i] = points.inside[i] ? from[i] : F(0);
+            std::copy(from, from + part.count(), rows[c]);
           }
           returned_.scatter(points, rows, image.channels);
         });

@@ -46,22 +46,60 @@ PYAUG_LANE int down_to(double t) {
 // The points that a part of an image comes from. F is the type of the weights.
 template <class F>
 struct Points {
+  struct Row {
+    int32_t place;  // where the neighbours of the first point are, or would be
+    F dy, slope_x, slope_y;
+  };
+
   Part part;
   Framed framed;
-  bool straight;        // whether neighbours in a row come from neighbours in a row
-  int32_t row[kBlock];  // if so: the place that each row's first point has or would have
-  int32_t at[kBlock];   // the upper left neighbour's place
-  int32_t
-      inside[kBlock];  // -1; 0 for points outside, whose neighbours are some pixels of the image
-  F dx[kBlock], dy[kBlock];
+  int32_t inside[kBlock];  // -1; 0 for points outside, whose neighbours are any pixels
+  F dx[kBlock];
+  bool straight;  // whether rows come from rows, their points one pixel from each other
+  Row row[kBlock];
+  int32_t at[kBlock];  // if not straight: the upper left neighbour's place, and what a row has else
+  F dy[kBlock];
   F slope_x[kBlock], slope_y[kBlock];  // how the point moves with the magnitude
 
   template <bool with_slope>
   void find(const Affine& affine, const Part& which, int width, int height) {
-    const Matrix &m = affine.matrix, &s = affine.slope;
     part = which;
     framed = {width, height};
-    const int stride = framed.width + 2;
+    straight = find_straight(affine.matrix, affine.slope);
+    if (!straight) find_any<with_slope>(affine.matrix, affine.slope);
+  }
+
+ private:
+  // False if they are not straight, be it by the rounding of a coordinate.
+  bool find_straight(const Matrix& m, const Matrix& s) {
+    if (m.a != 1.0 || m.d != 0.0 || s.a != 0.0 || s.d != 0.0) return false;
+    const int width = framed.width, height = framed.height;
+    const double furthest = width + 1.0;
+    int32_t bent = 0;
+    for (int r = 0; r < part.rows; ++r) {
+      const double v = part.y + r + 0.5, first = part.first + 0.5;
+      const double x = first + m.b * v + m.c - 0.5, sy = m.e * v + m.f;
+      const double y = held(sy - 0.5, height);
+      const int column = down_to(x > -furthest ? (x < furthest ? x : furthest) : -furthest);
+      const int line = down_to(y), begin = r * part.columns;
+      row[r] = {line * (width + 2) + column, static_cast<F>(y - line),
+                static_cast<F>(s.b * v + s.c), static_cast<F>(s.e * v + s.f)};
+      const int32_t row_inside = (sy >= 0.0) & (sy < height) ? -1 : 0;
+      const double along = m.b * v;
+      for (int k = 0; k < part.columns; ++k) {
+        const double sx = first + k + along + m.c, way = sx - 0.5 - (column + k);
+        const int32_t in = (sx >= 0.0) & (sx < width) ? row_inside : 0;
+        const int32_t here = (way >= 0.0) & (way < 1.0) ? -1 : 0;
+        bent |= in & ~here;
+        inside[begin + k] = in;
+        dx[begin + k] = static_cast<F>(here ? way : 0.0);
+      }
+    }
+    return bent == 0;
+  }
+  template <bool with_slope>
+  void find_any(const Matrix& m, const Matrix& s) {
+    const int width = framed.width, height = framed.height, stride = width + 2;
     for (int r = 0; r < part.rows; ++r) {
       const int begin = r * part.columns;
       const double v = part.y + r + 0.5;
@@ -80,24 +118,6 @@ struct Points {
         }
       }
     }
-    straight = m.a == 1.0 && m.d == 0.0 && follow(m);
-  }
-
- private:
-  // Whether all points inside lie where the first one of their row lets expect.
-  bool follow(const Matrix& m) {
-    int32_t bent = 0;
-    for (int r = 0; r < part.rows; ++r) {
-      const double u = part.first + 0.5, v = part.y + r + 0.5;
-      const double x = m.a * u + m.b * v + m.c - 0.5, y = m.d * u + m.e * v + m.f - 0.5;
-      const double furthest = framed.width + 1.0;
-      const int column = down_to(x > -furthest ? (x < furthest ? x : furthest) : -furthest);
-      const int32_t start = row[r] = down_to(held(y, framed.height)) * (framed.width + 2) + column;
-      const int begin = r * part.columns;
-      for (int k = 0; k < part.columns; ++k)
-        bent |= inside[begin + k] & (at[begin + k] - start - k);
-    }
-    return bent == 0;
   }
   // A coordinate as it is for points inside; NaN becomes the smallest.
   PYAUG_LANE static double held(double t, int size) {
@@ -181,17 +201,18 @@ void straight_values(const Points<F>& points, const F* plane, F fill, F* __restr
   const int64_t stride = points.framed.stride();
   const int columns = points.part.columns;
   for (int r = 0; r < points.part.rows; ++r) {
-    const F *upper = plane + points.row[r], *lower = upper + stride;
+    const auto& row = points.row[r];
+    const F *upper = plane + row.place, *lower = upper + stride;
+    const F dy = row.dy, slope_x = row.slope_x, slope_y = row.slope_y;
     const int begin = r * columns;
-    const F *dx = points.dx + begin, *dy = points.dy + begin;
-    const F *slope_x = points.slope_x + begin, *slope_y = points.slope_y + begin;
+    const F* dx = points.dx + begin;
     const int32_t* inside = points.inside + begin;
     for (int k = 0; k < columns; ++k) {
       const F v00 = upper[k], v01 = upper[k + 1], v10 = lower[k], v11 = lower[k + 1];
-      const F t = bilinear_value(v00, v01, v10, v11, dx[k], dy[k]);
+      const F t = bilinear_value(v00, v01, v10, v11, dx[k], dy);
       value[begin + k] = inside[k] ? t : fill;
       if constexpr (with_slope) {
-        const F s = bilinear_slope(v00, v01, v10, v11, dx[k], dy[k], slope_x[k], slope_y[k]);
+        const F s = bilinear_slope(v00, v01, v10, v11, dx[k], dy, slope_x, slope_y);
         slope[begin + k] = inside[k] ? s : F(0);
       }
     }
@@ -214,7 +235,7 @@ void quad_values(const Points<F>& points, const Quad<F>* pixels, Quad<F>* value,
   }
 }
 
-// Gradients to the values of a part, channel by channel: zero for points outside.
+// Gradients to the values of a part, channel by channel.
 template <class F>
 using Rows = F[kMaxChannels][kBlock];
 
@@ -225,7 +246,7 @@ class Returned {
   void start() { planes_.used = quads_.used = false; }
 
   template <class F>
-  void scatter(const Points<F>& points, const Rows<F>& g, int channels) {
+  void scatter(const Points<F>& points, Rows<F>& g, int channels) {
     const Framed& framed = points.framed;
     if (points.straight)
       scatter_rows(points, g, channels, framed.area(), planes<F>(channels, framed));
@@ -292,7 +313,8 @@ class Returned {
         F* const after = right[c] + begin + r;
         after[0] = F(0);
         for (int k = 0; k < columns; ++k) {
-          const F dx = points.dx[begin + k], own = g[c][begin + k];
+          const F dx = points.dx[begin + k];
+          const F own = points.inside[begin + k] ? g[c][begin + k] : F(0);
           left[c][begin + k] = (F(1) - dx) * own;
           after[k + 1] = dx * own;
         }
@@ -301,8 +323,8 @@ class Returned {
       for (int r = 0; r < rows; ++r) {
         const int begin = r * columns;
         const F *here = left[c] + begin, *before = right[c] + begin + r;
-        const F below = points.dy[begin], above = F(1) - below;  // the same all along a row
-        F* const __restrict upper = planes + c * area + points.row[r];
+        const F below = points.row[r].dy, above = F(1) - below;
+        F* const __restrict upper = planes + c * area + points.row[r].place;
         F* const __restrict lower = upper + stride;
         for (int k = 0; k < columns; ++k) {
           const F both = here[k] + before[k];
@@ -314,7 +336,7 @@ class Returned {
       }
   }
   template <class F>
-  static void scatter_quads(const Points<F>& points, const Rows<F>& g, Quad<F>* pixels) {
+  static void scatter_quads(const Points<F>& points, Rows<F>& g, Quad<F>* pixels) {
     const int count = points.part.count();
     const int64_t stride = points.framed.stride();
     F upper_left[kBlock], upper_right[kBlock], lower_left[kBlock], lower_right[kBlock];
@@ -324,6 +346,7 @@ class Returned {
       upper_right[i] = dx * (F(1) - dy);
       lower_left[i] = (F(1) - dx) * dy;
       lower_right[i] = dx * dy;
+      for (F* row : g) row[i] = points.inside[i] ? row[i] : F(0);
     }
     for (int i = 0; i < count; ++i) {
       const Quad<F> own{g[0][i], g[1][i], g[2][i], F(0)};
