@@ -99,13 +99,12 @@ void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, R
     if (!points.straight) quad_values<with_slope>(points, rooms.quads<F>(image), values, slopes);
     for (int c = 0; c < image.channels; ++c) {
       const F fill = F(p.fill[c]);
-      if (points.straight)
+      if (points.straight) {
         straight_values<with_slope>(points, planes + c * points.framed.area(), fill, value, slope);
-      else
-        for (int i = 0; i < part.count(); ++i) {
-          value[i] = points.inside[i] ? values[i][c] : fill;
-          if constexpr (with_slope) slope[i] = points.inside[i] ? slopes[i][c] : F(0);
-        }
+      } else {
+        channel_of(values, c, points, fill, value);
+        if constexpr (with_slope) channel_of(slopes, c, points, F(0), slope);
+      }
       use(Run{c, image.index(0, part.y, part.first), part.count()}, value, slope, points);
     }
   });

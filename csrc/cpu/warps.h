@@ -161,7 +161,7 @@ class Source {
     for (int c = 0; c < image.channels; ++c) {
       const T* in = image.pixels + c * image.area();
       frame(framed, all + slack + c * framed.area(),
-            [=](int64_t i) __attribute__((always_inline)) { return static_cast<F>(in[i]); });
+            [=](int64_t i, F* to) __attribute__((always_inline)) { *to = static_cast<F>(in[i]); });
     }
     F* const end = all + slack + image.channels * framed.area();
     std::fill(end, end + slack, F(0));
@@ -173,8 +173,8 @@ class Source {
     auto* const all = room.of<Quad<F>>(framed.area());
     const int64_t next = image.channels == 3 ? image.area() : 0;
     const T *a = image.pixels, *b = a + next, *c = b + next;
-    frame(framed, all, [=](int64_t i) __attribute__((always_inline)) {
-      return Quad<F>{static_cast<F>(a[i]), static_cast<F>(b[i]), static_cast<F>(c[i]), F(0)};
+    frame(framed, all, [=](int64_t i, Quad<F>* to) __attribute__((always_inline)) {
+      *to = Quad<F>{static_cast<F>(a[i]), static_cast<F>(b[i]), static_cast<F>(c[i]), F(0)};
     });
     return all + framed.first();
   }
@@ -185,9 +185,9 @@ class Source {
     const int64_t width = framed.width, height = framed.height, stride = framed.stride();
     for (int64_t y = 0; y < height; ++y) {
       V* const row = to + (y + 1) * stride + 1;
-      for (int64_t x = 0; x < width; ++x) row[x] = pixel(y * width + x);
-      row[-1] = pixel(y * width);
-      row[width] = pixel(y * width + width - 1);
+      for (int64_t x = 0; x < width; ++x) pixel(y * width + x, row + x);
+      row[-1] = row[0];
+      row[width] = row[width - 1];
     }
     std::copy(to + stride, to + 2 * stride, to);
     std::copy(to + height * stride, to + (height + 1) * stride, to + (height + 1) * stride);
@@ -235,6 +235,17 @@ void quad_values(const Points<F>& points, const Quad<F>* pixels, Quad<F>* value,
   }
 }
 
+// One channel of a part's quads, and the fill outside.
+template <class F>
+void channel_of(const Quad<F>* quads, int c, const Points<F>& points, F fill, F* __restrict to) {
+  const F* from = reinterpret_cast<const F*>(quads) + c;
+  const int count = points.part.count();
+  for (int i = 0; i < count; ++i) {
+    const F t = from[4 * i];
+    to[i] = points.inside[i] ? t : fill;
+  }
+}
+
 // Gradients to the values of a part, channel by channel.
 template <class F>
 using Rows = F[kMaxChannels][kBlock];
@@ -255,24 +266,18 @@ class Returned {
   }
   template <class F>
   void finish(int channels, const Framed& framed, F* grad) {
-    const int64_t width = framed.width, height = framed.height, stride = framed.stride();
-    const auto add = [&](int c, const auto* inner, const auto& value) {
-      for (int64_t y = 0; y < height; ++y) {
-        F* const to = grad + (c * height + y) * width;
-        const auto* const from = inner + y * stride;
-        for (int64_t x = 0; x < width; ++x) to[x] += value(from[x]);
-      }
-    };
+    const int64_t width = framed.width, height = framed.height;
     if (planes_.used)
       for (int c = 0; c < channels; ++c) {
         F* const inner = planes<F>(channels, framed) + c * framed.area();
         fold(framed, inner);
-        add(c, inner, [](F v) { return v; });
+        add<1>(framed, inner, grad + c * width * height);
       }
     if (quads_.used) {
       Quad<F>* const inner = quads<F>(framed);
       fold(framed, inner);
-      for (int c = 0; c < channels; ++c) add(c, inner, [c](Quad<F> v) { return v[c]; });
+      for (int c = 0; c < channels; ++c)
+        add<4>(framed, reinterpret_cast<const F*>(inner) + c, grad + c * width * height);
     }
   }
 
@@ -355,6 +360,15 @@ class Returned {
       upper[1] += upper_right[i] * own;
       lower[0] += lower_left[i] * own;
       lower[1] += lower_right[i] * own;
+    }
+  }
+  template <int each, class F>
+  static void add(const Framed& framed, const F* inner, F* grad) {
+    const int64_t width = framed.width;
+    for (int64_t y = 0; y < framed.height; ++y) {
+      const F* const from = inner + y * framed.stride() * each;
+      F* const __restrict to = grad + y * width;
+      for (int64_t x = 0; x < width; ++x) to[x] += from[x * each];
     }
   }
   template <class V>
