@@ -129,6 +129,8 @@ class RowTeam : public SerialTeam {
                      const Incoming& incoming, Compute<T> scale, Compute<T>* g, Compute<T>* grad) {
     using F = Compute<T>;
     constexpr bool with_slope = Op::info.magnitude_gradient == Gradient::exact;
+    constexpr bool with_total = Op::info.magnitude_gradient == Gradient::straight_through ||
+                                std::is_same_v<Op, Contrast>;  // nobody else asks for it
     const typename Op::Parameters p = parameters;
     const int64_t area = image.area();
     Sum loss, gradient, magnitude;
@@ -147,7 +149,7 @@ class RowTeam : public SerialTeam {
             if constexpr (with_loss) lost[i] = arriving * clamp_unit(value[i]);
             if constexpr (with_slope) moved[i] = passed[i] * slope[i];
           }
-          gradient.add(passed, run.count);
+          if constexpr (with_total) gradient.add(passed, run.count);
           if constexpr (with_loss) loss.add(lost, run.count);
           if constexpr (with_slope) magnitude.add(moved, run.count);
           if constexpr (sizeof...(points) > 0) {

@@ -8,6 +8,7 @@
 #include "../ops/contrast.h"
 #include "../ops/cutout.h"
 #include "../ops/equalize.h"
+#include "../ops/identity.h"
 #include "../ops/rearrange.h"
 #include "../ops/sample_pairing.h"
 #include "../ops/sharpness.h"
@@ -140,16 +141,18 @@ void each_run_cut(const Image<T>& image, const Cutout::Parameters& p, const Use&
   using F = Compute<T>;
   F value[kBlock];
   for (int c = 0; c < image.channels; ++c)
-    for (int y = 0; y < image.height; ++y)
-      each_row_block(image.width, [&](int first, int last) {
-        const int64_t start = image.index(0, y, first);
-        const T* in = image.pixels + c * image.area() + start;
-        for (int i = 0; i < last - first; ++i) value[i] = static_cast<F>(in[i]);
-        if (y >= p.y0 && y < p.y1)
-          for (int x = std::max(first, p.x0); x < std::min(last, p.x1); ++x)
-            value[x - first] = F(p.fill[c]);
-        use(Run{c, start, last - first}, value, value);
-      });
+    each_part(image.width, image.height, [&](const Part& part) {
+      const int64_t start = image.index(0, part.y, part.first);
+      const T* in = image.pixels + c * image.area() + start;
+      for (int i = 0; i < part.count(); ++i) value[i] = static_cast<F>(in[i]);
+      const int left = std::clamp(p.x0 - part.first, 0, part.columns);
+      const int right = std::clamp(p.x1 - part.first, left, part.columns);
+      for (int y = std::max(p.y0, part.y); y < std::min(p.y1, part.y + part.rows); ++y) {
+        F* const row = value + (y - part.y) * part.columns;
+        std::fill(row + left, row + right, F(p.fill[c]));
+      }
+      use(Run{c, start, part.count()}, value, value);
+    });
 }
 
 // d of an enhancer at the pixels of a run.
@@ -183,7 +186,9 @@ void each_run(const Image<T>& image, const typename Op::Parameters& parameters, 
     for (int c = 0; c < image.channels; ++c)
       each_block(image, [&](int64_t first, int count) {
         const T* in = image.pixels + c * image.area() + first;
-        if constexpr (Enhancing<Op>) {
+        if constexpr (std::is_same_v<Op, Identity> && std::is_same_v<T, F>) {
+          return use(Run{c, first, count}, in, slope);
+        } else if constexpr (Enhancing<Op>) {
           const F factor = F(p.factor);
           degenerate<Op>(image, p, {c, first, count}, slope);
           for (int i = 0; i < count; ++i) {
@@ -219,30 +224,37 @@ void each_run(const Image<T>& image, const typename Op::Parameters& parameters, 
 }
 
 // The stencils' adjoint is the stencil itself on what the interior received; the border keeps its
-// own. `room` holds a plane with a frame of zeros around it.
+// own. `room` holds a plane whose border is zero: neighbours beyond the end of a row are zeros
+// then.
 template <class Stencil, class F, class Use>
 void each_run_of_filter_adjoint(const Image<F>& g, Room& room, const Use& use) {
   constexpr int radius = Stencil::radius;
-  const int width = g.width, height = g.height;
-  const int64_t stride = width + 2 * radius;
-  const int64_t framed = stride * (height + 2 * radius);
-  F* const plane_of_zeros = room.of<F>(framed);
-  std::fill(plane_of_zeros, plane_of_zeros + framed, F(0));
-  F* const inner = plane_of_zeros + radius * stride + radius;
+  const int64_t width = g.width, height = g.height, area = g.area();
+  const int64_t reach = radius * (width + 1);
+  F* const all = room.of<F>(area + 2 * reach);
+  F* const inner = all + reach;
+  std::fill(all, all + area + 2 * reach, F(0));
   F value[kBlock];
   for (int c = 0; c < g.channels; ++c) {
-    const F* plane = g.pixels + c * g.area();
-    for (int y = radius; y < height - radius; ++y)
-      for (int x = radius; x < width - radius; ++x) inner[y * stride + x] = plane[y * width + x];
-    for (int y = 0; y < height; ++y)
-      each_row_block(width, [&](int first, int last) {
-        for (int x = first; x < last; ++x)
-          value[x - first] = filtered<Stencil>(inner + y * stride + x, stride);
-        const bool edge = y < radius || y >= height - radius;
-        for (int x = first; x < last; ++x)
-          if (edge || x < radius || x >= width - radius) value[x - first] += plane[y * width + x];
-        use(Run{c, g.index(0, y, first), last - first}, value);
-      });
+    const F* plane = g.pixels + c * area;
+    for (int64_t y = radius; y < height - radius; ++y)
+      for (int64_t x = radius; x < width - radius; ++x) inner[y * width + x] = plane[y * width + x];
+    each_block(g, [&](int64_t first, int count) {
+      for (int i = 0; i < count; ++i) value[i] = filtered<Stencil>(inner + first + i, width);
+      const int64_t last = first + count;
+      const int64_t from = std::clamp(radius * width, first, last);
+      const int64_t to = std::clamp((height - radius) * width, from, last);
+      for (int64_t i = first; i < from; ++i) value[i - first] += plane[i];
+      for (int64_t i = to; i < last; ++i) value[i - first] += plane[i];
+      const auto keep = [&](int64_t i) {
+        if (i >= from && i < to) value[i - first] += plane[i];
+      };
+      for (int64_t row = from / width * width; row < to; row += width) {
+        for (int64_t x = 0; x < std::min<int64_t>(radius, width); ++x) keep(row + x);
+        for (int64_t x = std::max<int64_t>(width - radius, radius); x < width; ++x) keep(row + x);
+      }
+      use(Run{c, first, count}, value);
+    });
   }
 }
 
