@@ -35,13 +35,19 @@ class SerialTeam {
   T largest(T value) const {
     return value;
   }
-  // The sum of f(i) over [0, n), whole numbers as int64.
+  // The sum of f(i) over [0, n): whole numbers as int64; others by turns in several parts, as each
+  // addition waits for the one before.
   template <class F>
   auto total(int64_t n, const F& f) const {
     using V = decltype(f(int64_t{}));
-    std::conditional_t<std::is_integral_v<V>, int64_t, V> sum = 0;
-    for (int64_t i = 0; i < n; ++i) sum += f(i);
-    return sum;
+    constexpr int lanes = std::is_integral_v<V> ? 1 : 32;
+    std::conditional_t<std::is_integral_v<V>, int64_t, V> part[lanes] = {};
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes)
+      for (int l = 0; l < lanes; ++l) part[l] += f(i + l);
+    for (; i < n; ++i) part[0] += f(i);
+    for (int l = 1; l < lanes; ++l) part[0] += part[l];
+    return part[0];
   }
   // The smallest and the largest f(i) over [0, n), n >= 1.
   template <class F>
