@@ -94,10 +94,16 @@ void each_run_of_warp(const Image<T>& image, const typename Op::Parameters& p, R
   Points<F> points;
   F value[kBlock], slope[kBlock];
   Quad<F> values[kBlock], slopes[kBlock];
+  const F* planes = nullptr;
+  const Quad<F>* quads = nullptr;
   each_part(image.width, image.height, [&](const Part& part) {
     points.template find<with_slope>(p.affine, part, image.width, image.height);
-    const F* const planes = points.straight ? rooms.planes<F>(image) : nullptr;
-    if (!points.straight) quad_values<with_slope>(points, rooms.quads<F>(image), values, slopes);
+    if (points.straight) {
+      if (!planes) planes = rooms.planes<F>(image);
+    } else {
+      if (!quads) quads = rooms.quads<F>(image);
+      quad_values<with_slope>(points, quads, values, slopes);
+    }
     for (int c = 0; c < image.channels; ++c) {
       const F fill = F(p.fill[c]);
       if (points.straight) {
@@ -224,8 +230,7 @@ void each_run(const Image<T>& image, const typename Op::Parameters& parameters, 
 }
 
 // The stencils' adjoint is the stencil itself on what the interior received; the border keeps its
-// own. `room` holds a plane whose border is zero: neighbours beyond the end of a row are zeros
-// then.
+// own. `room` holds a plane whose border is zero: so is then what lies beyond the end of a row.
 template <class Stencil, class F, class Use>
 void each_run_of_filter_adjoint(const Image<F>& g, Room& room, const Use& use) {
   constexpr int radius = Stencil::radius;
