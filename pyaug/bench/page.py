@@ -19,8 +19,8 @@ _LEGEND = (
     "×: how many times as fast as the fastest library that draws for every image, or as what the "
     "row names. Better: what would be better still than the line. Of the copy's rate: a plain copy "
     "of the batch into another, in the same rounds, is 100%, for as many bytes read and written. "
-    "Times are medians of interleaved rounds, each after half as many runs that are not timed; ± is "
-    "half the distance between their quartiles."
+    "Times are medians of interleaved rounds, each after half as many runs that are not timed; ± "
+    "is half the distance between their quartiles."
 )
 _SIZED = re.compile(r"(.+), \d+ × 3×(\d+)×\2$")
 _CSS = Path(figures.__file__).with_name("style.css")
