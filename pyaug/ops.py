@@ -112,12 +112,17 @@ def _noise(noise: Tensor | None, generator, name: str, images: Tensor) -> Tensor
     return noise.to(images.device, torch.float32)[:, None]
 
 
+_SMALL = 1024  # images of a call that takes a quarter less time where these tensors are kept
+
+
 def _constants(code: int, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A step's operation, magnitude and noise, the latter two for those that read none."""
+    count = len(images)
     plain = type(images) is Tensor and images.is_cpu and images.dtype == torch.uint8
-    if plain and not torch.compiler.is_compiling():
-        return _kept_constants(code, len(images))  # they take a quarter of a small call
-    return _made_constants(code, len(images), images.device)
+    tracing = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()
+    if plain and count <= _SMALL and not tracing:  # else a fake or a proxy might be kept
+        return _kept_constants(code, count)
+    return _made_constants(code, count, images.device)
 
 
 def _made_constants(code: int, count: int, device: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -421,3 +421,13 @@ def test_a_misspelt_operation_names_its_neighbours():
     with pytest.raises(AttributeError, match=r"no operation 'qqq' \(`pyaug ops` lists them\)"):
         ops.qqq  # noqa: B018
     assert not hasattr(ops, "__wrapped__")
+
+
+def test_what_a_mode_fakes_or_freezes_reaches_no_later_call():
+    images = torch.arange(4 * 3 * 8 * 8).remainder(256).to(torch.uint8).reshape(4, 3, 8, 8)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert isinstance(ops.invert(images), FakeTensor)
+    with torch.inference_mode():
+        ops.flip_x(images)
+    assert torch.equal(ops.invert(images), 255 - images)
+    assert torch.equal(ops.flip_x(images), images.flip(-1))
