@@ -367,6 +367,7 @@ def together(tmp_path, steps=10**6):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     names = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    names["OMP_NUM_THREADS"] = "1"  # more of them than cores wait for each other
     ranks = ("0", "1")
     processes = [start(tmp_path, steps, rank=r, RANK=r, LOCAL_RANK=r, **names) for r in ranks]
     return [process.wait(timeout=120) for process in processes]
