@@ -151,9 +151,9 @@ def test_the_tally_is_of_the_images_trained_on(small, monkeypatch):
     policy = aws.pair_policy(torch.rand(5, 5), FEW)
     apply = Augment._run
 
-    def watch(self, batch, program, partners):
+    def watch(self, batch, program, *others):
         np.add.at(seen, (program.choice[:, 0].numpy(), program.choice[:, 2].numpy()), 1)
-        return apply(self, batch, program, partners)
+        return apply(self, batch, program, *others)
 
     monkeypatch.setattr(Augment, "_run", watch)
     tally = torch.zeros(5, 5, dtype=torch.int64)

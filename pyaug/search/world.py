@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
@@ -37,6 +38,7 @@ class World:
             if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
                 return cls()
             distributed.init_process_group("gloo")
+            atexit.register(_leave)
         if device.type == "cuda" and device.index is None:
             local = int(os.environ.get("LOCAL_RANK", distributed.get_rank()))
             torch.cuda.set_device(local % torch.cuda.device_count())
@@ -78,3 +80,9 @@ class World:
             raise failed
         if said is not None:
             raise InputError(f"rank 0: {said}")
+
+
+def _leave() -> None:
+    """Else a thread of the group may outlive what it works with, and abort the process."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
