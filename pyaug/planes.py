@@ -65,7 +65,7 @@ def apply(
         fill: one value or C, in the images' own unit.
         interpolation: "nearest" or "bilinear"; None: nearest on whole numbers, else bilinear.
         name: says in errors who was given them.
-        out: receives the result; :func:`pyaug.images.room` has seen it.
+        out: receives the result; like the images, contiguous, apart from them in memory.
 
     Raises:
         InputError: a fill of another number of values; partners of another type or shape, or none;
