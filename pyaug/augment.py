@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pyaug import _native, labels, planes, policies
 from pyaug._native import OPERATIONS
 from pyaug.errors import InputError, finite_number, whole_number
-from pyaug.images import fill_values, room, to_batch
+from pyaug.images import described, fill_values, room, to_batch
 from pyaug.policy import Policy, Program, Table
 
 _EPOCH_BITS = 40  # running number = epoch * 2^40 + index
@@ -198,7 +198,7 @@ class Augment(nn.Module):
             expected = (count, 1 + held["table_stages"].shape[1])
             if not isinstance(force, Tensor) or tuple(force.shape) != expected:
                 raise InputError(
-                    f"Augment: force: expected a tensor {expected}, got {_described(force)}"
+                    f"Augment: force: expected a tensor {expected}, got {described(force)}"
                 )
             force = force.to(state.device, torch.int32)
         table = [held[name] for name in _TABLE]
@@ -249,7 +249,7 @@ class Augment(nn.Module):
         if not given or tuple(index.shape) != (count,) or index.dtype != torch.int64:
             raise InputError(
                 f"Augment: index: expected an int64 tensor ({count},), one for each image, got "
-                f"{_described(index)}"
+                f"{described(index)}"
             )
         whole_number(epoch, 0, _LAST_EPOCH, "Augment: epoch")
         return index.to(self.state.device) + (epoch << _EPOCH_BITS)
@@ -314,12 +314,6 @@ def _seed(given: Any) -> int:
         return operator.index(given)
     except TypeError:
         raise InputError(f"Augment: seed: expected a whole number, got {given!r}") from None
-
-
-def _described(value: Any) -> str:
-    if not isinstance(value, Tensor):
-        return type(value).__name__
-    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
 
 
 def _padded(table: Table, entries: list[tuple[float, Table]]) -> Table:

@@ -82,7 +82,8 @@ def room(out: Any, images: Any, batch: Tensor, name: str) -> Tensor:
     if not isinstance(out, Tensor):
         raise InputError(f"{name}: out: expected a tensor, got {type(out).__name__}")
     if out.shape != images.shape or out.dtype != images.dtype or out.device != images.device:
-        raise InputError(f"{name}: out: expected {_described(images)}, got {_described(out)}")
+        expected, got = (f"{described(t)} on {t.device}" for t in (images, out))
+        raise InputError(f"{name}: out: expected {expected}, got {got}")
     if not out.is_contiguous():
         raise InputError(f"{name}: out: expected a contiguous tensor")
     refuse_gradient(out, "a tensor", name)
@@ -114,9 +115,11 @@ def _reach(tensor: Tensor) -> int:
     return (last + 1) * tensor.element_size()
 
 
-def _described(tensor: Tensor) -> str:
-    kind = str(tensor.dtype).removeprefix("torch.")
-    return f"{kind} {tuple(tensor.shape)} on {tensor.device}"
+def described(value: Any) -> str:
+    """What was given, for an error: a tensor's type and shape, else the kind of thing."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
 
 
 def tv_tensors() -> Any:
