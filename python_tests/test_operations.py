@@ -108,6 +108,42 @@ def test_uint8_at_224(name, device):
         )
 
 
+@pytest.mark.parametrize("name", references.NAMES)
+def test_uint8_where_no_part_is_whole(name, device):
+    """Planes of several parts of 512, 4,096 or 7,168 pixels, and a rest."""
+    rng = np.random.default_rng(5)
+    row = references.OPERATIONS[name]
+    for height, width in [(67, 131), (3, 2_800), (2_050, 5), (99, 99)]:
+        if row.square and height != width:
+            continue
+        check_exact(
+            name,
+            draw_image(rng, 3, height, width),
+            draw_magnitude(rng, name),
+            rng.random(4, dtype=np.float32),
+            bilinear=False,
+            fill=[12, 34, 56],
+            partner=draw_image(rng, 3, height, width),
+            device=device,
+        )
+
+
+def test_blends_of_all_bytes(device):
+    """Pillow's blend is d + f (v - d) in float32, clipped: for every d and v, to the last bit."""
+    v, d = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    rng = np.random.default_rng(6)
+    # Where sums are rounded to whole numbers: 0.3, 0.6, 1.06, 1.18, 1.3 and their negatives.
+    factors = [0, 0.1, 0.3, 0.5, 0.6, 1, 1.06, 1.18, 1.3, 1.9, 2, 10, 300, 1e5, 1e7, 3e38]
+    factors = np.float32([*factors, *rng.uniform(0.1, 1.9, 40), *rng.uniform(0, 1e-3, 10)])
+    for factor in [*factors, *-factors, np.float32("inf"), np.float32("nan")]:
+        with np.errstate(invalid="ignore", over="ignore"):
+            t = d.astype(np.float32) + factor * (v.astype(np.float32) - d.astype(np.float32))
+        expected = np.where(t > 0, np.minimum(np.nan_to_num(t, posinf=255), 255), 0)
+        options = {"bilinear": False, "fill": [0], "partner": v[None], "device": device}
+        got = run("sample_pairing", d[None], factor, [0, 0, 0, 0], **options).cpu().numpy()
+        assert np.array_equal(got[0], expected.astype(np.uint8)), factor
+
+
 GEOMETRY = [name for name, row in references.OPERATIONS.items() if row.interpolates]
 
 

@@ -79,11 +79,12 @@ class SerialTeam {
   void clear_histogram() {
     for (uint32_t& bin : histogram_) bin = 0;
   }
-  // Counts bin(i), from 0 to 255, for i of [0, n), in the 256 bins from `first` on. Eight counters
+  // Counts the n pixels of a plane in the 256 bins from `first` on: bin(v), from 0 to 255, says in
+  // which, and for bytes is the byte itself. Eight counters
   // by turns: the next pixel often falls into the same bin, and must not wait for this one. All
   // eight of a bin lie together, so that neighbours often write to one line of the cache.
-  template <class Bin>
-  void count(int64_t n, int first, const Bin& bin) {
+  template <class T, class Bin>
+  void count(const T* plane, int64_t n, int first, const Bin& bin) {
     constexpr int64_t most = 1 << 15;  // that 16 bits count
     constexpr int at_once = 1024;
     for (int64_t start = 0; start < n; start += most) {
@@ -92,7 +93,7 @@ class SerialTeam {
       for (int64_t i = start; i < end; i += at_once) {
         const int count = end - i < at_once ? static_cast<int>(end - i) : at_once;
         uint8_t bins[at_once];
-        for (int k = 0; k < count; ++k) bins[k] = static_cast<uint8_t>(bin(i + k));
+        for (int k = 0; k < count; ++k) bins[k] = static_cast<uint8_t>(bin(plane[i + k]));
         int k = 0;
         for (; k + 8 <= count; k += 8) {
           uint64_t eight;
@@ -190,9 +191,10 @@ class BlockTeam {
     for (int i = lane(); i < kHistogramBins; i += size()) shared_.histogram[i] = 0;
     sync();
   }
-  template <class Bin>
-  __device__ void count(int64_t n, int first, const Bin& bin) {
-    for (int64_t i = lane(); i < n; i += size()) atomicAdd(&shared_.histogram[first + bin(i)], 1u);
+  template <class T, class Bin>
+  __device__ void count(const T* plane, int64_t n, int first, const Bin& bin) {
+    for (int64_t i = lane(); i < n; i += size())
+      atomicAdd(&shared_.histogram[first + bin(plane[i])], 1u);
   }
 
   template <int margin = 0, class T, class Body>

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "blocks.h"
+#include "look_up.h"
 
 #ifdef __AVX512BW__
 #include <immintrin.h>
@@ -35,61 +36,123 @@ inline __m512i packed(const __m512i whole[4]) {
 }
 #endif
 
-// to[i] = blend(d[i], v[i], factor).
-inline void blend_row(const uint8_t* d, const uint8_t* v, float factor, int64_t n, uint8_t* to) {
-  int64_t i = 0;
+// Pillow's blend of bytes by one factor.
+class Blend {
+ public:
+  explicit Blend(float factor) : factor_(factor) {
+#ifdef __AVX512VBMI__
+    if (!ints_hold(factor)) return;
+    int apart = 0;
+    for (int i = 0; i < 256; ++i) {
+      const float t = std::abs(factor * static_cast<float>(i));
+      const int whole = static_cast<int>(t), next = whole + (t > static_cast<float>(whole));
+      more_[i] = static_cast<uint8_t>(std::min(whole, 255));
+      less_[i] = static_cast<uint8_t>(std::min(next, 255));
+      // Sums are rounded. One that this lifts to the next whole number shows at the largest of
+      // those that are not clipped, where floats lie furthest apart.
+      apart |= (whole < 255) & (static_cast<int>(static_cast<float>(254 - whole) + t) != 254);
+      apart |= (next < 256) & (static_cast<int>(255.0f - t) != 255 - next);
+    }
+    tabulated_ = apart == 0;
+#endif
+  }
+
+  // to[i] = blend(d[i], v[i], factor).
+  void operator()(const uint8_t* d, const uint8_t* v, int64_t n, uint8_t* to) const {
+    int64_t i = 0;
+#ifdef __AVX512VBMI__
+    if (tabulated_) return by_tables(d, v, n, to);
+#endif
 #ifdef __AVX512BW__
-  const __m512 f = _mm512_set1_ps(factor);
-  const auto walk = [&]<bool held>() {
+    const __m512 f = _mm512_set1_ps(factor_);
+    const auto walk = [&]<bool held>() {
+      for (; i + 64 <= n; i += 64) {
+        __m512i whole[4];
+        for (int k = 0; k < 4; ++k) {
+          const __m512 from = load_sixteen(d + i + 16 * k), at = load_sixteen(v + i + 16 * k);
+          whole[k] = truncated<held>(from + f * (at - from));
+        }
+        _mm512_storeu_si512(to + i, packed(whole));
+      }
+    };
+    ints_hold(factor_) ? walk.operator()<true>() : walk.operator()<false>();
+#endif
+    for (; i < n; ++i) to[i] = blend(d[i], v[i], factor_);
+  }
+
+ private:
+  float factor_;
+#ifdef __AVX512VBMI__
+  // Where no sum is rounded to a whole number, t - d depends on v - d alone, and bytes that
+  // saturate clip it.
+  void by_tables(const uint8_t* d, const uint8_t* v, int64_t n, uint8_t* to) const {
+    const ByteTable more(more_), less(less_);
+    const __mmask64 turned = factor_ < 0 ? ~__mmask64{0} : 0;
+    const auto of = [&](__m512i from, __m512i at) {
+      const __m512i apart = _mm512_or_si512(_mm512_subs_epu8(at, from), _mm512_subs_epu8(from, at));
+      const __mmask64 upwards = turned ^ _mm512_cmpge_epu8_mask(at, from);
+      const __m512i down = _mm512_subs_epu8(from, less[apart]);
+      return _mm512_mask_adds_epu8(down, upwards, from, more[apart]);
+    };
+    int64_t i = 0;
     for (; i + 64 <= n; i += 64) {
       fetch_ahead(v + i, to + i);
-      __m512i whole[4];
-      for (int k = 0; k < 4; ++k) {
-        const __m512 from = load_sixteen(d + i + 16 * k), at = load_sixteen(v + i + 16 * k);
-        whole[k] = truncated<held>(from + f * (at - from));
-      }
-      _mm512_storeu_si512(to + i, packed(whole));
+      _mm512_storeu_si512(to + i, of(_mm512_loadu_si512(d + i), _mm512_loadu_si512(v + i)));
     }
-  };
-  ints_hold(factor) ? walk.operator()<true>() : walk.operator()<false>();
+    const __mmask64 rest = first(n - i);
+    _mm512_mask_storeu_epi8(to + i, rest, of(_mm512_maskz_loadu_epi8(rest, d + i), _mm512_maskz_loadu_epi8(rest, v + i)));
+  }
+
+  bool tabulated_ = false;
+  uint8_t more_[256], less_[256];
 #endif
-  for (; i < n; ++i) to[i] = blend(d[i], v[i], factor);
+};
+
+// The luma of `count` pixels.
+inline void luma_row(const uint8_t* r, const uint8_t* g, const uint8_t* b, int count, uint8_t* to) {
+  int i = 0;
+#ifdef __AVX512VNNI__
+  // Four bytes a pixel: red, blue and green twice, as a signed byte holds only half of its weight.
+  // A weight comes in two parts, of which the first counts 256 times.
+  constexpr int half = kLumaG / 2;
+  const auto weights = [](int red, int blue, int green) {
+    return _mm512_set1_epi32((red & 255) | (blue & 255) << 8 | (green & 255) * 0x1010000);
+  };
+  const __m512i high = weights(77, 29, 75);
+  const __m512i low = weights(kLumaR - 77 * 256, kLumaB - 29 * 256, half - 75 * 256);
+  uint8_t third[64];  // bytes of the sums that are their result: of two registers, twice
+  for (int k = 0; k < 64; ++k)
+    third[k] = static_cast<uint8_t>(16 * (k / 16) + 4 * (k % 4) + 2 + (k % 8 < 4 ? 0 : 64));
+  const __m512i places = _mm512_loadu_si512(third);
+  for (; i + 64 <= count; i += 64) {
+    const __m512i red = _mm512_loadu_si512(r + i), green = _mm512_loadu_si512(g + i);
+    const __m512i blue = _mm512_loadu_si512(b + i);
+    const __m512i ends[2] = {_mm512_unpacklo_epi8(red, blue), _mm512_unpackhi_epi8(red, blue)};
+    const __m512i twice[2] = {_mm512_unpacklo_epi8(green, green),
+                              _mm512_unpackhi_epi8(green, green)};
+    __m512i sum[4];
+    for (int k = 0; k < 4; ++k) {
+      const __m512i pixels = k % 2 == 0 ? _mm512_unpacklo_epi16(ends[k / 2], twice[k / 2])
+                                        : _mm512_unpackhi_epi16(ends[k / 2], twice[k / 2]);
+      const __m512i coarse = _mm512_dpbusd_epi32(_mm512_set1_epi32(128), pixels, high);
+      sum[k] = _mm512_dpbusd_epi32(_mm512_maskz_slli_epi32(0xffff, coarse, 8), pixels, low);
+    }
+    const __m512i first = _mm512_permutex2var_epi8(sum[0], places, sum[1]);
+    const __m512i second = _mm512_permutex2var_epi8(sum[2], places, sum[3]);
+    _mm512_storeu_si512(to + i, _mm512_mask_blend_epi8(0xff00ff00ff00ff00, first, second));
+  }
+#endif
+  for (; i < count; ++i) to[i] = static_cast<uint8_t>(luma(r[i], g[i], b[i]));
 }
 
 // Pillow's Color: rows of red, green and blue blended with their luma.
-inline void color_row(const uint8_t* const in[3], float factor, int64_t n, uint8_t* const to[3]) {
-  int64_t i = 0;
-#ifdef __AVX512BW__
-  const __m512 f = _mm512_set1_ps(factor);
-  const __m512 weights[3] = {_mm512_set1_ps(kLumaR), _mm512_set1_ps(kLumaG),
-                             _mm512_set1_ps(kLumaB)};
-  const auto walk = [&]<bool held>() {
-    for (; i + 64 <= n; i += 64) {
-      __m512i whole[3][4];
-      for (int c = 0; c < 3; ++c) fetch_ahead(in[c] + i, to[c] + i);
-      for (int k = 0; k < 4; ++k) {
-        __m512 v[3];
-        // Below 2^24, so that a float holds every whole number on the way.
-        __m512 sum = _mm512_set1_ps(32768);
-        for (int c = 0; c < 3; ++c) {
-          v[c] = load_sixteen(in[c] + i + 16 * k);
-          sum += weights[c] * v[c];
-        }
-        const __m512 d = _mm512_maskz_roundscale_ps(0xffff, sum * _mm512_set1_ps(1.0f / 65536),
-                                                    _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-        for (int c = 0; c < 3; ++c) whole[c][k] = truncated<held>(d + f * (v[c] - d));
-      }
-      for (int c = 0; c < 3; ++c) _mm512_storeu_si512(to[c] + i, packed(whole[c]));
-    }
-  };
-  ints_hold(factor) ? walk.operator()<true>() : walk.operator()<false>();
-#endif
-  for (; i < n; i += kBlock) {
-    const int64_t count = std::min<int64_t>(kBlock, n - i);
-    const uint8_t *r = in[0] + i, *g = in[1] + i, *b = in[2] + i;
+inline void color_row(const uint8_t* const in[3], const Blend& blend, int64_t n,
+                      uint8_t* const to[3]) {
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int count = static_cast<int>(std::min<int64_t>(kBlock, n - i));
     uint8_t d[kBlock];
-    for (int64_t k = 0; k < count; ++k) d[k] = static_cast<uint8_t>(luma(r[k], g[k], b[k]));
-    for (int c = 0; c < 3; ++c) blend_row(d, in[c] + i, factor, count, to[c] + i);
+    luma_row(in[0] + i, in[1] + i, in[2] + i, count, d);
+    for (int c = 0; c < 3; ++c) blend(d, in[c] + i, count, to[c] + i);
   }
 }
 

@@ -15,9 +15,10 @@ constexpr const char* kInstructionSets[] = {"pixels", "baseline", "avx2", "avx51
 inline bool runs_here(InstructionSet set) {
 #ifdef __x86_64__
   if (set == InstructionSet::avx2) return __builtin_cpu_supports("x86-64-v3");
-  // With VBMI, which looks bytes up: Ice Lake, Zen 4 and later.
+  // With instructions that look bytes up and count bits: Ice Lake, Zen 4 and later.
   if (set == InstructionSet::avx512)
-    return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512vbmi");
+    return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni");
   return true;
 #else
   return set <= InstructionSet::baseline;

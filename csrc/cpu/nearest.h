@@ -159,9 +159,8 @@ inline void nearest_fixed(const Transfer& transfer, const Affine& affine, Room& 
   const int64_t area = image.area();
   uint32_t* const pixels = together ? room.of<uint32_t>(area) : nullptr;
   if (together) {
-    const uint8_t *r = image.pixels, *g = r + area, *b = g + area;
-    for (int64_t i = 0; i < area; ++i)
-      pixels[i] = static_cast<uint32_t>(r[i] | g[i] << 8 | b[i] << 16);
+    const uint8_t* const planes[3] = {image.pixels, image.pixels + area, image.pixels + 2 * area};
+    join_pixels(planes, area, pixels);
   }
   const auto shift_sheared = [&](int y, int first, int last, int64_t x, int64_t from) {
     const bool within = from >= 0 && from < height;

@@ -7,6 +7,7 @@
 #include "../step.h"
 #include "bilinear.h"
 #include "blend.h"
+#include "histogram.h"
 #include "nearest.h"
 #include "sum.h"
 #include "values.h"
@@ -34,9 +35,8 @@ bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parame
     cut_rows(image, p, out);
   } else if constexpr (std::is_same_v<Op, SamplePairing>) {
     const uint8_t* partner = static_cast<const uint8_t*>(p.partner);
-    const float weight = static_cast<float>(p.weight);
-    const int64_t size = image.size();
-    blend_row(image.pixels, partner, weight, size, out);
+    const Blend blend(static_cast<float>(p.weight));
+    blend(image.pixels, partner, image.size(), out);
   } else if constexpr (std::is_same_v<Op, Identity>) {
     std::memcpy(out, image.pixels, static_cast<size_t>(image.size()));
   } else if constexpr (OfPoints<Op>) {
@@ -58,24 +58,24 @@ bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parame
     const uint8_t *r = image.pixels, *g = r + area, *b = g + area;
     const uint8_t* const in[3] = {r, g, b};
     uint8_t* const to[3] = {out, out + area, out + 2 * area};
+    const Blend blend(static_cast<float>(p.factor));
     if (image.channels == 1)  // its own luma
-      blend_row(r, r, static_cast<float>(p.factor), area, out);
+      blend(r, r, area, out);
     else
-      color_row(in, static_cast<float>(p.factor), area, to);
+      color_row(in, blend, area, to);
+  } else if constexpr (Filtering<Op>) {
+    for (int c = 0; c < image.channels; ++c)
+      filter_plane<typename Op::Stencil>(image.pixels + c * area, image.height, image.width,
+                                         out + c * area);
   } else {
-    each_block(image, [&](int64_t first, int count) {
-      uint8_t d[kBlock];
-      for (int c = 0; c < image.channels; ++c) {
-        const uint8_t* plane = image.pixels + c * area;
-        uint8_t* to = out + c * area + first;
-        if constexpr (Filtering<Op>) {
-          filter<typename Op::Stencil>(plane, image.height, image.width, first, count, to);
-        } else {
-          filter<SmoothStencil>(plane, image.height, image.width, first, count, d);
-          blend_row(d, plane + first, static_cast<float>(p.factor), count, to);
-        }
-      }
-    });
+    static_assert(std::is_same_v<Op, Sharpness>);
+    const Blend blend(static_cast<float>(p.factor));
+    for (int c = 0; c < image.channels; ++c) {
+      const uint8_t* plane = image.pixels + c * area;
+      uint8_t* to = out + c * area;
+      filter_plane<SmoothStencil>(plane, image.height, image.width, to);
+      blend(to, plane, area, to);
+    }
   }
   return true;
 }
@@ -93,6 +93,25 @@ class RowTeam : public SerialTeam {
   void end_terms(const Image<F>& shape, F* grad) {
     rooms_.others_come();
     returned_.finish(shape.channels, Framed{shape.width, shape.height}, grad);
+  }
+
+  // core/team.h's count.
+  template <class T, class Bin>
+  void count(const T* plane, int64_t n, int first, const Bin& bin) {
+#ifdef __AVX512VPOPCNTDQ__
+    for (int64_t start = 0; start < n; start += kCounted) {
+      const int here = static_cast<int>(std::min<int64_t>(kCounted, n - start));
+      if constexpr (is_exact<T>) {
+        count_pixels(plane + start, here, histogram() + first);
+      } else {
+        uint8_t bins[kCounted];
+        for (int i = 0; i < here; ++i) bins[i] = static_cast<uint8_t>(bin(plane[start + i]));
+        count_pixels(bins, here, histogram() + first);
+      }
+    }
+#else
+    SerialTeam::count(plane, n, first, bin);
+#endif
   }
 
   template <class Op, class T>

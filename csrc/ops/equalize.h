@@ -27,10 +27,8 @@ struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
   PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
     const int64_t area = image.area();
     team.clear_histogram();
-    for (int c = 0; c < image.channels; ++c) {
-      const T* plane = image.pixels + c * area;
-      team.count(area, 256 * c, [=](int64_t i) { return bin(plane[i]); });
-    }
+    for (int c = 0; c < image.channels; ++c)
+      team.count(image.pixels + c * area, area, 256 * c, [](T v) { return bin(v); });
     team.sync();
     int64_t* const steps = p.step;
     for (int c = team.lane(); c < image.channels; c += team.size())
