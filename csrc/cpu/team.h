@@ -114,6 +114,21 @@ class RowTeam : public SerialTeam {
 #endif
   }
 
+  // The sum of all pixels' luma.
+  int64_t total_luma(const Image<uint8_t>& image) const {
+    const uint8_t *r = image.pixels, *g = r + image.area(), *b = g + image.area();
+    int64_t total = 0;
+    each_block(image, [&](int64_t first, int count) {
+      uint8_t lumas[kBlock];
+      if (image.channels == 3) luma_row(r + first, g + first, b + first, count, lumas);
+      const uint8_t* const d = image.channels == 3 ? lumas : r + first;
+      uint32_t sum = 0;
+      for (int i = 0; i < count; ++i) sum += d[i];
+      total += sum;
+    });
+    return total;
+  }
+
   template <class Op, class T>
   bool run(const Image<T>& image, const typename Op::Parameters& p, T* out) {
     if constexpr (is_exact<T>) {
