@@ -51,7 +51,8 @@ struct CpuLauncher {
 
   // Images differ in what their operations cost, so that threads take a few at a time.
   template <class Task>
-  static void each_image(const Tensor&, int64_t count, const Task& task) {
+  static void each_image(const Tensor&, int64_t count, const Task& task,
+                         const SampleTask* draw = nullptr) {
     constexpr std::align_val_t alignment{64};
     const size_t bytes = static_cast<size_t>(task.scratch_bytes());
     const auto free = [=](unsigned char* p) { ::operator delete[](p, alignment); };
@@ -61,8 +62,11 @@ struct CpuLauncher {
     torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
       const std::unique_ptr<unsigned char[], decltype(free)> scratch(
           new (alignment) unsigned char[bytes], free);
-      for (int64_t begin; (begin = next.fetch_add(few)) < count;)
-        run_chosen(task, scratch.get(), begin, std::min(begin + few, count));
+      for (int64_t begin; (begin = next.fetch_add(few)) < count;) {
+        const int64_t end = std::min(begin + few, count);
+        if (draw) run_chosen(*draw, nullptr, begin, end);
+        run_chosen(task, scratch.get(), begin, end);
+      }
     });
   }
 
@@ -74,13 +78,22 @@ struct CpuLauncher {
     });
   }
 
-  static void check_codes(const Tensor& operation, const Tensor& images) {
+  static void check_codes(const Tensor& rows, const Tensor& images) {
+    if (rows.scalar_type() == ScalarType::Int)
+      check_columns(static_cast<const int32_t*>(rows.data_ptr()), rows.numel(), 1, images);
+    else
+      check_columns(static_cast<const int64_t*>(rows.data_ptr()), rows.size(0), rows.size(1),
+                    images);
+  }
+  template <class Code>
+  static void check_columns(const Code* codes, int64_t rows, int64_t columns,
+                            const Tensor& images) {
     const RequireSquare check{images.size(2), images.size(3)};
-    const int32_t* codes = static_cast<const int32_t*>(operation.data_ptr());
-    for (int64_t i = 0; i < operation.numel(); ++i) {
-      require(codes[i] >= 0 && codes[i] < Operations::size, "operation: expected codes from 0 to ",
-              Operations::size - 1, ", got ", codes[i]);
-      Operations::visit(codes[i], check);
+    for (int64_t i = 0; i < rows; ++i) {
+      const Code code = codes[i * columns];
+      require(code >= 0 && code < Operations::size, "operation: expected codes from 0 to ",
+              Operations::size - 1, ", got ", code);
+      Operations::visit(static_cast<int>(code), check);
     }
   }
 };

@@ -43,8 +43,10 @@ cudaStream_t current_stream(int device) {
 
 struct CudaLauncher {
   template <class Task>
-  static void each_image(const Tensor& like, int64_t count, const Task& task) {
+  static void each_image(const Tensor& like, int64_t count, const Task& task,
+                         const SampleTask* draw = nullptr) {
     if (count == 0) return;
+    if (draw) each_row(like, count, *draw);
     const int device = like.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
     // No more blocks than run at once: each has scratch of its own.

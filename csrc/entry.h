@@ -1,8 +1,9 @@
 // The entry points, the same for every device: check, make contiguous, allocate, choose the pixel
 // type, launch. A Launcher gives
-//   each_image(like, count, task)   one team for each image
+//   each_image(like, count, task)   one team for each image; with a SampleTask, after its draw
 //   each_row(like, count, task)     one lane for each row
-//   check_codes(operation, images)  refuses an unknown operation where that costs nothing
+//   check_codes(rows, images)       refuses unknown operations, which stand in the first column,
+//                                   where that costs nothing
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -41,6 +42,15 @@ void for_float_type(ScalarType type, Run run) {
                     attempt.template operator()<c10::BFloat16>());
 }
 
+// The same for bytes, too.
+template <class Run>
+void for_type(ScalarType type, Run run) {
+  if (type == ScalarType::Byte)
+    run.template operator()<uint8_t>();
+  else
+    for_float_type(type, run);
+}
+
 // torch::stable's own functions look an operator up by its name at every call, 0.5 us each.
 inline Tensor packed(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
@@ -67,16 +77,12 @@ inline bool apart(const Tensor& a, const Tensor& b) {
   return end(a) <= bytes(b) || end(b) <= bytes(a);
 }
 
-struct Inputs {
-  Tensor images, partners, operation, magnitude, noise;
+// Images and their partners, made contiguous.
+struct Pictures {
+  Tensor images, partners;
 
-  Inputs(const Tensor& images_, const Tensor& partners_, const Tensor& operation_,
-         const Tensor& magnitude_, const Tensor& noise_)
-      : images(packed(images_)),
-        partners(same(partners_, images_) ? images : packed(partners_)),
-        operation(packed(operation_)),
-        magnitude(packed(magnitude_)),
-        noise(packed(noise_)) {}
+  Pictures(const Tensor& images_, const Tensor& partners_)
+      : images(packed(images_)), partners(same(partners_, images_) ? images : packed(partners_)) {}
 
   // The same pixels need no second copy.
   static bool same(const Tensor& a, const Tensor& b) {
@@ -84,10 +90,9 @@ struct Inputs {
            std::ranges::equal(a.strides(), b.strides());
   }
 
-  int64_t steps() const { return magnitude.size(1); }
-
   template <class T>
-  Batch<T> batch(const std::vector<double>& fill, bool bilinear) const {
+  Batch<T> batch(const std::vector<double>& fill, bool bilinear, int64_t steps, const float* noise,
+                 const double* magnitude) const {
     Batch<T> b{};
     b.images = static_cast<const T*>(images.data_ptr());
     b.partners = static_cast<const T*>(partners.data_ptr());
@@ -95,12 +100,31 @@ struct Inputs {
     b.channels = static_cast<int>(images.size(1));
     b.height = static_cast<int>(images.size(2));
     b.width = static_cast<int>(images.size(3));
-    b.steps = static_cast<int>(steps());
-    b.noise = static_cast<const float*>(noise.data_ptr());
-    b.magnitude = static_cast<const double*>(magnitude.data_ptr());
+    b.steps = static_cast<int>(steps);
+    b.noise = noise;
+    b.magnitude = magnitude;
     for (size_t c = 0; c < kMaxChannels; ++c) b.fill[c] = fill[c % fill.size()];
     b.bilinear = bilinear;
     return b;
+  }
+};
+
+// And what is done to them.
+struct Inputs : Pictures {
+  Tensor operation, magnitude, noise;
+
+  Inputs(const Tensor& images_, const Tensor& partners_, const Tensor& operation_,
+         const Tensor& magnitude_, const Tensor& noise_)
+      : Pictures(images_, partners_),
+        operation(packed(operation_)),
+        magnitude(packed(magnitude_)),
+        noise(packed(noise_)) {}
+
+  template <class T>
+  Batch<T> batch(const std::vector<double>& fill, bool bilinear) const {
+    return Pictures::batch<T>(fill, bilinear, magnitude.size(1),
+                              static_cast<const float*>(noise.data_ptr()),
+                              static_cast<const double*>(magnitude.data_ptr()));
   }
 };
 
@@ -127,18 +151,22 @@ inline void require_mixture(const Tensor& images, const Tensor& operation, const
   require_like(noise, images, "noise", ScalarType::Float, {count, terms, 4});
 }
 
-template <class Launcher>
-struct Entry {
-  static std::tuple<Tensor, Tensor, Tensor, Tensor> sample(
-      Tensor sub_policies, Tensor stages, Tensor candidates, Tensor levels, Tensor state,
-      std::optional<Tensor> index, std::optional<Tensor> force, int64_t batch) {
+// A policy's table with what is drawn from it for a batch.
+struct Draws {
+  Tensor sub_policies, stages, candidates, levels, state;
+  std::optional<Tensor> index, force;
+  int64_t batch;
+
+  int64_t steps() const { return stages.size(1); }
+
+  void check() {
     require(stages.dim() == 3, "stages: expected (L, K, 2), got ", shape(stages));
-    const int64_t policies = stages.size(0), steps = stages.size(1);
+    const int64_t policies = stages.size(0);
     require(batch >= 0, "batch: expected 0 or more images, got ", batch);
-    require(policies >= 1 && steps >= 1, "stages: expected at least one, got ", shape(stages));
+    require(policies >= 1 && steps() >= 1, "stages: expected at least one, got ", shape(stages));
     require_like(sub_policies, stages, "sub_policies", ScalarType::Long,
                  {policies, kSubPolicyColumns});
-    require_like(stages, stages, "stages", ScalarType::Long, {policies, steps, kStageColumns});
+    require_like(stages, stages, "stages", ScalarType::Long, {policies, steps(), kStageColumns});
     require_like(candidates, stages, "candidates", ScalarType::Long,
                  {candidates.size(0), kCandidateColumns});
     require_like(levels, stages, "levels", ScalarType::Double, {levels.size(0)});
@@ -150,28 +178,82 @@ struct Entry {
       index = packed(*index);
     }
     if (force) {
-      require_like(*force, stages, "force", ScalarType::Int, {batch, 1 + steps});
+      require_like(*force, stages, "force", ScalarType::Int, {batch, 1 + steps()});
       force = packed(*force);
     }
+  }
+  SampleTask task(const ProgramRows& rows) const {
+    return {{static_cast<const int64_t*>(sub_policies.data_ptr()),
+             static_cast<const int64_t*>(stages.data_ptr()),
+             static_cast<const int64_t*>(candidates.data_ptr()),
+             static_cast<const double*>(levels.data_ptr()), static_cast<int>(stages.size(0)),
+             static_cast<int>(steps()), candidates.size(0), levels.size(0)},
+            static_cast<const int64_t*>(state.data_ptr()),
+            index ? static_cast<const int64_t*>(index->data_ptr()) : nullptr,
+            force ? static_cast<const int32_t*>(force->data_ptr()) : nullptr,
+            rows};
+  }
+  // Whether the state counts the images.
+  bool counts() const { return !index; }
+  AdvanceTask advance() const { return {static_cast<int64_t*>(state.data_ptr()), batch}; }
+};
+
+inline void require_room(const Tensor& out, const Pictures& in) {
+  const Tensor& images = in.images;
+  require_like(out, images, "out", images.scalar_type(),
+               {images.size(0), images.size(1), images.size(2), images.size(3)});
+  require(out.is_contiguous(), "out: expected a contiguous tensor");
+  require(apart(out, images) && apart(out, in.partners),
+          "out: expected memory apart from the images'");
+}
+
+template <class Launcher>
+struct Entry {
+  static std::tuple<Tensor, Tensor, Tensor, Tensor> sample(
+      Tensor sub_policies, Tensor stages, Tensor candidates, Tensor levels, Tensor state,
+      std::optional<Tensor> index, std::optional<Tensor> force, int64_t batch) {
+    Draws draws{sub_policies, stages, candidates, levels, state, index, force, batch};
+    draws.check();
+    const int64_t steps = draws.steps();
     Tensor operation = allocate(state, {batch, steps}, ScalarType::Int);
     Tensor magnitude = allocate(state, {batch, steps}, ScalarType::Double);
     Tensor noise = allocate(state, {batch, steps, 4}, ScalarType::Float);
     Tensor choice = allocate(state, {batch, 1 + steps}, ScalarType::Int);
-    const SampleTask task{
-        {static_cast<const int64_t*>(sub_policies.data_ptr()),
-         static_cast<const int64_t*>(stages.data_ptr()),
-         static_cast<const int64_t*>(candidates.data_ptr()),
-         static_cast<const double*>(levels.data_ptr()), static_cast<int>(policies),
-         static_cast<int>(steps), candidates.size(0), levels.size(0)},
-        static_cast<const int64_t*>(state.data_ptr()),
-        index ? static_cast<const int64_t*>(index->data_ptr()) : nullptr,
-        force ? static_cast<const int32_t*>(force->data_ptr()) : nullptr,
-        {static_cast<int32_t*>(operation.data_ptr()), static_cast<double*>(magnitude.data_ptr()),
-         static_cast<float*>(noise.data_ptr()), static_cast<int32_t*>(choice.data_ptr())}};
-    Launcher::each_row(state, batch, task);
-    if (!index)
-      Launcher::each_row(state, 1, AdvanceTask{static_cast<int64_t*>(state.data_ptr()), batch});
+    Launcher::each_row(state, batch,
+                       draws.task({static_cast<int32_t*>(operation.data_ptr()),
+                                   static_cast<double*>(magnitude.data_ptr()),
+                                   static_cast<float*>(noise.data_ptr()),
+                                   static_cast<int32_t*>(choice.data_ptr())}));
+    if (draws.counts()) Launcher::each_row(state, 1, draws.advance());
     return {operation, magnitude, noise, choice};
+  }
+
+  // sample, then apply_out, and the program is forgotten.
+  static void augment(Tensor images, Tensor partners, Tensor sub_policies, Tensor stages,
+                      Tensor candidates, Tensor levels, Tensor state, std::optional<Tensor> index,
+                      std::vector<double> fill, bool bilinear, Tensor out) {
+    require_images(images, false);
+    require_company(images, partners, fill.size());
+    const int64_t count = images.size(0);
+    Draws draws{sub_policies, stages, candidates, levels, state, index, std::nullopt, count};
+    draws.check();
+    const Pictures in(images, partners);
+    require_room(out, in);
+    require_like(state, images, "state", ScalarType::Long, {2});
+    Launcher::check_codes(candidates, images);
+    const int64_t steps = draws.steps(), rows = count * steps;
+    Tensor room = allocate(state, {rows * 32 + count * 4}, ScalarType::Byte);
+    double* const magnitude = static_cast<double*>(room.data_ptr());
+    float* const noise = reinterpret_cast<float*>(magnitude + rows);
+    int32_t* const operation = reinterpret_cast<int32_t*>(noise + 4 * rows);
+    const SampleTask task = draws.task({operation, magnitude, noise, operation + rows});
+    for_type(out.scalar_type(), [&]<class T>() {
+      Launcher::each_image(out, count,
+                           ApplyTask<T>{in.batch<T>(fill, bilinear, steps, noise, magnitude),
+                                        operation, static_cast<T*>(out.data_ptr())},
+                           &task);
+    });
+    if (draws.counts()) Launcher::each_row(state, 1, draws.advance());
   }
 
   static Tensor apply(Tensor images, Tensor partners, Tensor operation, Tensor magnitude,
@@ -189,27 +271,19 @@ struct Entry {
     require_program(images, operation, magnitude, noise, false);
     require_company(images, partners, fill.size());
     const Inputs in(images, partners, operation, magnitude, noise);
-    require_like(out, images, "out", images.scalar_type(),
-                 {images.size(0), images.size(1), images.size(2), images.size(3)});
-    require(out.is_contiguous(), "out: expected a contiguous tensor");
-    require(apart(out, in.images) && apart(out, in.partners),
-            "out: expected memory apart from the images'");
+    require_room(out, in);
     apply_into(in, fill, bilinear, out);
   }
 
   static void apply_into(const Inputs& in, const std::vector<double>& fill, bool bilinear,
                          const Tensor& out) {
     Launcher::check_codes(in.operation, in.images);
-    const auto launch = [&]<class T>() {
+    for_type(out.scalar_type(), [&]<class T>() {
       Launcher::each_image(out, out.size(0),
                            ApplyTask<T>{in.batch<T>(fill, bilinear),
                                         static_cast<const int32_t*>(in.operation.data_ptr()),
                                         static_cast<T*>(out.data_ptr())});
-    };
-    if (out.scalar_type() == ScalarType::Byte)
-      launch.template operator()<uint8_t>();
-    else
-      for_float_type(out.scalar_type(), launch);
+    });
   }
 
   static std::tuple<Tensor, Tensor> apply_backward(Tensor grad, Tensor images, Tensor partners,
@@ -287,6 +361,7 @@ struct Entry {
 template <class Launcher>
 void register_entries(torch::stable::detail::StableLibrary& library) {
   library.impl("sample", TORCH_BOX(&Entry<Launcher>::sample));
+  library.impl("augment", TORCH_BOX(&Entry<Launcher>::augment));
   library.impl("apply", TORCH_BOX(&Entry<Launcher>::apply));
   library.impl("apply_out", TORCH_BOX(&Entry<Launcher>::apply_out));
   library.impl("apply_backward", TORCH_BOX(&Entry<Launcher>::apply_backward));

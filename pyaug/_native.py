@@ -1,8 +1,8 @@
 """The native libraries: loading, autograd, fakes, and the operation table.
 
 The one module that touches ``torch.ops.pyaug``. The entry points are documented where they are
-used: :mod:`pyaug.augment` (sample, apply), :mod:`pyaug.ops` (mix) and :mod:`pyaug.labels`
-(motions, partner_rows).
+used: :mod:`pyaug.augment` (sample, apply, and augment, which is both at once), :mod:`pyaug.ops`
+(mix) and :mod:`pyaug.labels` (motions, partner_rows).
 """
 
 import os
@@ -56,7 +56,15 @@ OPERATIONS = {
 }
 NAMES = tuple(OPERATIONS)
 
-_ENTRY_POINTS = ("sample", "apply", "apply_out", "apply_backward", "mix", "mix_backward")
+_ENTRY_POINTS = (
+    "sample",
+    "augment",
+    "apply",
+    "apply_out",
+    "apply_backward",
+    "mix",
+    "mix_backward",
+)
 _MEND = (
     "`pip install --no-build-isolation .` in pyaug's source tree, with nvcc on the PATH, adds it"
 )
@@ -103,6 +111,7 @@ if cuda_missing and torch.version.cuda is not None:
     _refuse_cuda(cuda_missing)
 
 sample = torch.ops.pyaug.sample.default
+_augment = torch.ops.pyaug.augment.default
 _apply = torch.ops.pyaug.apply.default
 _apply_out = torch.ops.pyaug.apply_out.default
 _mix = torch.ops.pyaug.mix.default
@@ -125,6 +134,24 @@ def apply(images, *others, out=None):
     else:
         made = entry(images, *arguments)
     return made if out is None else out
+
+
+def augment(images, partners, *others, out):
+    """The entry point ``augment``; no gradients pass."""
+    _refuse_tangents((images, partners))
+    with torch._C._AutoDispatchBelowAutograd():
+        _augment(images, partners, *others, out)
+    return out
+
+
+def unobserved(images) -> bool:
+    """Whether nothing but the kernel sees a call: no compiler, mode, fake or transform."""
+    return (
+        type(images) is torch.Tensor
+        and not torch.compiler.is_compiling()
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._are_functorch_transforms_active()
+    )
 
 
 def mix(*arguments):
@@ -153,6 +180,23 @@ def _(sub_policies, stages, candidates, levels, state, index, force, batch):
         state.new_empty((batch, steps, 4), dtype=torch.float32),
         state.new_empty((batch, 1 + steps), dtype=torch.int32),
     )
+
+
+@torch.library.register_fake("pyaug::augment")
+def _(
+    images,
+    partners,
+    sub_policies,
+    stages,
+    candidates,
+    levels,
+    state,
+    index,
+    fill,
+    bilinear,
+    out,
+):
+    return None
 
 
 @torch.library.register_fake("pyaug::apply")

@@ -160,17 +160,29 @@ class Augment(nn.Module):
             return labels.together(self, inputs, index=index, epoch=epoch)
         batch, restore = to_batch(images, "Augment")
         received = None if out is None else room(out, images, batch, "Augment")
-        program = self.draw(batch, index=index, epoch=epoch)
-        made = self._run(batch, program, partners, received)
+        self._meet(batch)
+        company, how = self._company(batch, partners), self._how(received)
+        needed = batch.requires_grad and torch.is_grad_enabled()
+        if not needed and planes.fits_kernels(batch) and _native.unobserved(batch):
+            made = planes.augment(batch, company, *self._source(index, epoch, len(batch)), **how)
+        else:
+            planes.check(batch, company, **how)  # before the draw: bad input costs none
+            program = self.sample(len(batch), index=index, epoch=epoch)
+            step = program.operation, program.magnitude, program.noise
+            made = planes.apply(batch, company, *step, **how)
         return restore(made) if out is None else out
 
     def draw(self, batch: Tensor, *, index: Tensor | int | None = None, epoch: int = 0) -> Program:
         """Draw a program for these images, (B, C, H, W), as a call does; ``apply`` applies it."""
-        count, channels, _, _ = batch.shape  # takes nearly as long at each mention
+        self._meet(batch)
+        return self.sample(len(batch), index=index, epoch=epoch)
+
+    def _meet(self, batch: Tensor) -> None:
+        """Go where the images (B, C, H, W) are; refuse those that the policy does not fit."""
+        channels = batch.shape[1]
         if channels not in (1, 3):
             planes.refuse_mixing(self._mixing, channels, "Augment")
         self._move_to(batch.device)
-        return self.sample(count, index=index, epoch=epoch)
 
     def sample(
         self,
@@ -187,22 +199,26 @@ class Augment(nn.Module):
         """
         if count < 0:
             raise InputError(f"Augment: count: expected 0 or more, got {count}")
-        held = self._buffers  # by name as attributes they take nn.Module 0.4 µs each
-        if index is None:
-            self._follow_process()
-            state = held["state"]
-        else:
-            state = held["indexed_state"]
-            index = self._running_numbers(index, epoch, count)
+        table, state, index = self._source(index, epoch, count)
         if force is not None:
-            expected = (count, 1 + held["table_stages"].shape[1])
+            expected = (count, 1 + self.table_stages.shape[1])
             if not isinstance(force, Tensor) or tuple(force.shape) != expected:
                 raise InputError(
                     f"Augment: force: expected a tensor {expected}, got {described(force)}"
                 )
             force = force.to(state.device, torch.int32)
-        table = [held[name] for name in _TABLE]
         return Program(*_native.sample(*table, state, index, force, count))
+
+    def _source(
+        self, index: Tensor | int | None, epoch: int, count: int
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """What draws come from: the table, the state, and running numbers in place of its own."""
+        held = self._buffers  # by name as attributes they take nn.Module 0.4 µs each
+        table = [held[name] for name in _TABLE]
+        if index is None:
+            self._follow_process()
+            return table, held["state"], None
+        return table, held["indexed_state"], self._running_numbers(index, epoch, count)
 
     def apply(
         self, images: Any, program: Program, *, partners: Any = None, out: Tensor | None = None
@@ -220,27 +236,24 @@ class Augment(nn.Module):
             raise InputError(
                 f"Augment.apply: expected a program for {batch.shape[0]} images, got {len(program)}"
             )
-        made = self._run(batch, program.to(batch.device), partners, received)
+        company, program = self._company(batch, partners), program.to(batch.device)
+        step = program.operation, program.magnitude, program.noise
+        made = planes.apply(batch, company, *step, **self._how(received))
         return restore(made) if out is None else out
 
-    def _run(self, batch: Tensor, program: Program, partners: Any, out: Tensor | None) -> Tensor:
+    def _how(self, out: Tensor | None) -> dict[str, Any]:
+        """What :mod:`pyaug.planes` asks beside images and what is done to them."""
+        options = {"fill": self.fill, "interpolation": self.interpolation, "name": "Augment"}
+        return options | {"out": out}
+
+    def _company(self, batch: Tensor, partners: Any) -> Tensor:
+        """What sample_pairing draws from; InputError for a policy that wants square images."""
         if self._square and batch.shape[-1] != batch.shape[-2]:
             raise InputError(
                 f"Augment: the policy turns images by 90 degrees and expects square ones, got "
                 f"{batch.shape[-2]} x {batch.shape[-1]}"
             )
-        others = batch if partners is None else to_batch(partners, "Augment: partners")[0].detach()
-        return planes.apply(
-            batch,
-            others,
-            program.operation,
-            program.magnitude,
-            program.noise,
-            fill=self.fill,
-            interpolation=self.interpolation,
-            name="Augment",
-            out=out,
-        )
+        return batch if partners is None else to_batch(partners, "Augment: partners")[0].detach()
 
     def _running_numbers(self, index: Tensor | int, epoch: int, count: int) -> Tensor:
         if count == 1 and isinstance(index, int):

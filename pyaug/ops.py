@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from pyaug import planes
-from pyaug._native import OPERATIONS, Operation
+from pyaug._native import OPERATIONS, Operation, unobserved
 from pyaug.errors import InputError
 from pyaug.images import fill_values, is_bilinear, room, to_batch
 
@@ -118,9 +118,8 @@ _SMALL = 1024  # images of a call that takes a quarter less time where these ten
 def _constants(code: int, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A step's operation, magnitude and noise, the latter two for those that read none."""
     count = len(images)
-    plain = type(images) is Tensor and images.is_cpu and images.dtype == torch.uint8
-    tracing = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()
-    if plain and count <= _SMALL and not tracing:  # else a fake or a proxy might be kept
+    usual = images.is_cpu and images.dtype == torch.uint8
+    if usual and count <= _SMALL and unobserved(images):  # else a fake or a proxy might be kept
         return _kept_constants(code, count)
     return _made_constants(code, count, images.device)
 

@@ -45,6 +45,28 @@ def operations_of(codes: Tensor) -> list[str]:
     return [NAMES[code] for code in codes.unique().tolist()]
 
 
+def check(
+    images: Tensor,
+    partners: Tensor,
+    *,
+    fill: list[float],
+    interpolation: str | None,
+    name: str,
+    out: Tensor | None = None,
+) -> bool:
+    """Check what :func:`apply` is given beside a program; return whether it is bilinear.
+
+    Raises:
+        InputError: a fill of another number of values; partners of another type or shape, or none,
+            or that share ``out``'s memory.
+    """
+    _check_fill(fill, images, name)
+    _check_partners(partners, images, name)
+    if out is not None and partners is not images:
+        refuse_overlap(out, partners, name)
+    return is_bilinear(interpolation, images, name)
+
+
 def apply(
     images: Tensor,
     partners: Tensor,
@@ -68,18 +90,13 @@ def apply(
         out: receives the result: like the images, contiguous, apart from them in memory.
 
     Raises:
-        InputError: a fill of another number of values; partners of another type or shape, or none;
-            with ``out``, partners that share its memory, or magnitudes that need a gradient.
+        InputError: what :func:`check` refuses; with ``out``, magnitudes that need a gradient.
     """
-    _check_fill(fill, images, name)
-    _check_partners(partners, images, name)
     if out is not None:
         refuse_gradient(magnitude, "magnitudes", name)
-        if partners is not images:
-            refuse_overlap(out, partners, name)
-    bilinear = is_bilinear(interpolation, images, name)
+    bilinear = check(images, partners, fill=fill, interpolation=interpolation, name=name, out=out)
     # The usual images at once: what follows takes half a microsecond more.
-    if images.shape[1] in (1, 3) and images.dtype is not _DEEP:
+    if fits_kernels(images):
         step = (operation, magnitude, noise, fill, bilinear)
         return _native.apply(images, partners, *step, out=out)
 
@@ -93,6 +110,37 @@ def apply(
         fill = [value / _WHITE for value in fill]
         made = (_by_planes(kernel, images, partners, fill) * _WHITE).round().to(_DEEP)
     return made if out is None else out.copy_(made)
+
+
+def augment(
+    images: Tensor,
+    partners: Tensor,
+    table: list[Tensor],
+    state: Tensor,
+    index: Tensor | None,
+    *,
+    fill: list[float],
+    interpolation: str | None,
+    name: str,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The kernel's ``augment``, on images that it takes as they are (:func:`fits_kernels`).
+
+    Args:
+        table, state, index: of a policy, on the images' device; others as for :func:`apply`.
+
+    Raises:
+        InputError: what :func:`check` refuses.
+    """
+    bilinear = check(images, partners, fill=fill, interpolation=interpolation, name=name, out=out)
+    if out is None:
+        out = torch.empty_like(images, memory_format=torch.contiguous_format)
+    return _native.augment(images, partners, *table, state, index, fill, bilinear, out=out)
+
+
+def fits_kernels(images: Tensor) -> bool:
+    """Whether the kernels take images (B, C, H, W) as they are."""
+    return images.shape[1] in (1, 3) and images.dtype is not _DEEP
 
 
 def mix(

@@ -8,6 +8,7 @@ import pytest
 import references
 import torch
 from PIL import Image
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.data import DataLoader, Dataset
 
 from pyaug import Augment, Candidate, InputError, Levels, Policy, Range, SubPolicy, ops
@@ -251,13 +252,44 @@ def test_one_image_takes_a_plain_number_as_index(device):
 # --- Replay --------------------------------------------------------------------------------------
 
 
-def test_a_call_is_sample_then_apply(device):
-    images = pictures(20, device=device)
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32, torch.float64])
+def test_a_call_is_sample_then_apply(dtype, channels, device):
+    """At once where the kernels can: the same bits and count, of which no error takes any."""
     whole, parts = augmenter(device), augmenter(device)
-    assert torch.equal(whole(images), parts.apply(images, parts.sample(20)))
-    index = torch.arange(20) * 3
-    out = whole(images, index=index, epoch=4)
-    assert torch.equal(out, parts.apply(images, parts.sample(20, index=index, epoch=4)))
+    images = pictures(300, dtype=dtype, channels=channels, device=device)
+    others = images.flip(0)[:7]
+    strided = images.transpose(2, 3)
+    index = torch.arange(300) * 3
+    for given, options, apart in [
+        (images, {}, {}),
+        (images[:5], {}, {"partners": others}),
+        (strided, {}, {}),
+        (images[:0], {}, {}),
+        (images, {"index": index, "epoch": 4}, {}),
+        (images, {}, {"out": torch.empty_like(images)}),
+    ]:
+        out = whole(given, **options, **apart)
+        expected = parts.apply(given, parts.sample(len(given), **options), **apart)
+        assert torch.equal(out, expected)
+        with pytest.raises(InputError):
+            whole(given, partners=others[:0] if len(given) else others[:, :, :1], **options)
+        assert torch.equal(whole.state, parts.state)
+    assert whole.state[1] == 300 + 5 + 300 + 300
+
+
+def test_a_call_under_modes_and_transforms(device):
+    """They see a sample and an apply, of which the latter has rules for them."""
+    whole = augmenter(device)
+    images = pictures(6, device=device)[:, None]
+    out = torch.vmap(whole, randomness="different")(images)
+    assert out.shape == images.shape
+    graph = make_fx(lambda x: whole(x))(images[0])
+    names = [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
+    assert [name for name in names if "pyaug" in name] == [
+        "pyaug.sample.default",
+        "pyaug.apply.default",
+    ]
 
 
 def test_a_program_replays(device):

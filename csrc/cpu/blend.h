@@ -100,7 +100,9 @@ class Blend {
       _mm512_storeu_si512(to + i, of(_mm512_loadu_si512(d + i), _mm512_loadu_si512(v + i)));
     }
     const __mmask64 rest = first(n - i);
-    _mm512_mask_storeu_epi8(to + i, rest, of(_mm512_maskz_loadu_epi8(rest, d + i), _mm512_maskz_loadu_epi8(rest, v + i)));
+    _mm512_mask_storeu_epi8(
+        to + i, rest,
+        of(_mm512_maskz_loadu_epi8(rest, d + i), _mm512_maskz_loadu_epi8(rest, v + i)));
   }
 
   bool tabulated_ = false;

@@ -75,9 +75,9 @@ void filter_inside(const uint8_t* in, int64_t width, int count, uint8_t* d) {
   }
 }
 #else
-// The stencil on `count` <= kFiltered pixels from in[0] on: Pillow's rule in 16 bits, which hold twice
-// the largest sum. Both stencils have columns of two kinds, the outermost and those between. (Not
-// inline: in its callers' loops the compiler makes less of it.)
+// The stencil on `count` <= kFiltered pixels from in[0] on: Pillow's rule in 16 bits, which hold
+// twice the largest sum. Both stencils have columns of two kinds, the outermost and those between.
+// (Not inline: in its callers' loops the compiler makes less of it.)
 template <class Stencil>
 __attribute__((noinline)) void filter_inside(const uint8_t* in, int64_t width, int count,
                                              uint8_t* __restrict d) {

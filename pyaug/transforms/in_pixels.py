@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyaug.augment import Augment
 from pyaug.errors import InputError, whole_number
-from pyaug.policy import Policy, Program
+from pyaug.policy import Policy
 from pyaug.transforms import tables
 
 Fill = float | Sequence[float] | None
@@ -60,10 +60,9 @@ class InPixels(Augment):
             self._take(self._entries[0][1])
             self._size = (height, width)
 
-    def draw(self, batch: Tensor, *, index: Tensor | int | None = None, epoch: int = 0) -> Program:
-        """Draw a program for these images, (B, C, H, W), by the policy for their size."""
+    def _meet(self, batch: Tensor) -> None:
         self.fit(*batch.shape[-2:])
-        return super().draw(batch, index=index, epoch=epoch)
+        super()._meet(batch)
 
 
 class AutoAugment(InPixels):

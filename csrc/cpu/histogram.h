@@ -1,0 +1,115 @@
+// How often each byte occurs, without a store for each pixel: a bit says which pixels have a value,
+// and instructions count bits.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifdef __AVX512VPOPCNTDQ__
+#include <immintrin.h>
+#endif
+
+namespace pyaug::inline PYAUG_ISA {
+
+#ifdef __AVX512VPOPCNTDQ__
+constexpr int kPacket = 512;  // pixels whose bits fill a register
+
+// bit[k] holds bit k of every pixel; their order is the same in all of them.
+inline void bits_of(const uint8_t* pixels, __m512i bit[8]) {
+  uint8_t byte[64];
+  for (int k = 0; k < 8; ++k)
+    for (int j = 0; j < 8; ++j) byte[8 * k + j] = static_cast<uint8_t>(8 * j + k);
+  const __m512i order = _mm512_loadu_si512(byte);
+  const __m512i diagonal = _mm512_set1_epi64(static_cast<int64_t>(0x8040201008040201));
+  __m512i row[8], pair[8];
+  for (int j = 0; j < 8; ++j) {
+    // A product with the unit matrix transposes the other factor: 8 pixels by 8 bits.
+    const __m512i eights = _mm512_loadu_si512(pixels + 64 * j);
+    const __m512i bits = _mm512_gf2p8affine_epi64_epi8(diagonal, eights, 0);
+    row[j] = _mm512_maskz_permutexvar_epi8(~__mmask64{0}, order, bits);
+  }
+  // Its k-th 64 bits are bit k of 64 pixels. What follows transposes 8 rows of 8 such parts.
+  for (int j = 0; j < 8; j += 2) {
+    pair[j] = _mm512_maskz_unpacklo_epi64(0xff, row[j], row[j + 1]);
+    pair[j + 1] = _mm512_maskz_unpackhi_epi64(0xff, row[j], row[j + 1]);
+  }
+  const auto even = [](__m512i a, __m512i b) {
+    return _mm512_maskz_shuffle_i64x2(0xff, a, b, 0x88);
+  };
+  const auto odd = [](__m512i a, __m512i b) {
+    return _mm512_maskz_shuffle_i64x2(0xff, a, b, 0xdd);
+  };
+  for (int k = 0; k < 2; ++k) {
+    const __m512i even0 = even(pair[k], pair[k + 2]), even1 = even(pair[k + 4], pair[k + 6]);
+    const __m512i odd0 = odd(pair[k], pair[k + 2]), odd1 = odd(pair[k + 4], pair[k + 6]);
+    bit[k] = even(even0, even1);
+    bit[k + 2] = even(odd0, odd1);
+    bit[k + 4] = odd(even0, even1);
+    bit[k + 6] = odd(odd0, odd1);
+  }
+}
+
+// has[v] says which pixels' four bits are the number v.
+inline void flags_of(const __m512i bit[4], __m512i has[16]) {
+  __m512i low[4], high[4];
+  for (int k = 0; k < 2; ++k) {
+    __m512i* const two = k == 0 ? low : high;
+    const __m512i a = bit[2 * k], b = bit[2 * k + 1];
+    two[0] = ~(a | b);
+    two[1] = a & ~b;
+    two[2] = b & ~a;
+    two[3] = a & b;
+  }
+  for (int v = 0; v < 16; ++v) has[v] = high[v / 4] & low[v % 4];
+}
+
+// The sums of eight registers' lanes.
+inline __m256i sums_of(const __m512i lanes[8]) {
+  const auto pair = [](__m512i a, __m512i b) {
+    return _mm512_maskz_unpacklo_epi64(0xff, a, b) + _mm512_maskz_unpackhi_epi64(0xff, a, b);
+  };
+  const auto fold = [](__m512i a, __m512i b) {
+    return _mm512_maskz_shuffle_i64x2(0xff, a, b, 0x88) +
+           _mm512_maskz_shuffle_i64x2(0xff, a, b, 0xdd);
+  };
+  const __m512i sums = fold(fold(pair(lanes[0], lanes[1]), pair(lanes[2], lanes[3])),
+                            fold(pair(lanes[4], lanes[5]), pair(lanes[6], lanes[7])));
+  return _mm512_maskz_cvtepi64_epi32(0xff, sums);
+}
+
+constexpr int kCounted = 14 * kPacket;  // their flags fit the first-level cache
+
+// counts[v] += how often v is among n <= kCounted pixels.
+inline void count_pixels(const uint8_t* pixels, int n, uint32_t* counts) {
+  __m512i low[kCounted / kPacket][16], high[kCounted / kPacket][16];  // by halves of a byte
+  const int packets = (n + kPacket - 1) / kPacket, padding = packets * kPacket - n;
+  for (int p = 0; p < packets; ++p) {
+    __m512i bit[8];
+    if (n - kPacket * p >= kPacket) {
+      bits_of(pixels + kPacket * p, bit);
+    } else {
+      uint8_t padded[kPacket] = {};
+      std::memcpy(padded, pixels + kPacket * p, static_cast<size_t>(n - kPacket * p));
+      bits_of(padded, bit);
+    }
+    flags_of(bit, low[p]);
+    flags_of(bit + 4, high[p]);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int j = 0; j < 16; j += 4) {
+      __m512i found[4][4] = {};
+      for (int p = 0; p < packets; ++p)
+        for (int k = 0; k < 16; ++k)
+          found[k / 4][k % 4] += _mm512_popcnt_epi64(high[p][i + k / 4] & low[p][j + k % 4]);
+      for (int k = 0; k < 4; k += 2) {
+        uint32_t* const first = counts + 16 * (i + k) + j;
+        uint32_t sums[8];
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), sums_of(found[k]));
+        for (int v = 0; v < 8; ++v) first[16 * (v / 4) + v % 4] += sums[v];
+      }
+    }
+  counts[0] -= static_cast<uint32_t>(padding);
+}
+#endif
+
+}  // namespace pyaug::inline PYAUG_ISA
