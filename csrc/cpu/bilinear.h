@@ -3,9 +3,8 @@
 #pragma once
 
 #include "../ops/warp.h"
-#include "blend.h"
 #include "blocks.h"
-#include "look_up.h"
+#include "stretch.h"
 #include "warps.h"
 
 namespace pyaug::inline PYAUG_ISA {
@@ -93,7 +92,7 @@ inline void bilinear_separable(const Image<uint8_t>& image, const Affine& affine
     const int low = down_to(t - 0.5);
     way = (t - 0.5) - low;
     first = std::max(low, 0);
-    step = std::min(low + 1, size - 1) - first;
+    step = way == 0 ? 0 : std::min(low + 1, size - 1) - first;
     return true;
   };
   each_row_block(width, [&](int begin, int end) {
@@ -109,20 +108,15 @@ inline void bilinear_separable(const Image<uint8_t>& image, const Affine& affine
       inside.last = x + 1;
     }
     const int skip = inside.first - begin, count = inside.count();
-    const Picker lefts(left + skip, count), rights(right + skip, count);
-    double rows[2][kMaxChannels][kBlock];
+    const Stretch stretch(left + skip, right + skip, dx + skip, count);
+    StretchedRow rows[2][kMaxChannels];
     int held[2] = {-1, -1};
     const auto row = [&](int y, int other) {
       for (int k : {0, 1})
         if (held[k] == y) return k;
       const int k = held[0] == other ? 1 : 0;
-      for (int c = 0; c < image.channels; ++c) {
-        uint8_t a[kBlock], b[kBlock];
-        const uint8_t* in = image.pixels + image.index(c, y, 0);
-        lefts(in, width, a);
-        rights(in, width, b);
-        between_columns(a, b, dx + skip, count, rows[k][c]);
-      }
+      for (int c = 0; c < image.channels; ++c)
+        stretch.find(image.pixels + image.index(c, y, 0), width, rows[k][c]);
       held[k] = y;
       return k;
     };
@@ -136,7 +130,7 @@ inline void bilinear_separable(const Image<uint8_t>& image, const Affine& affine
       for (int c = 0; c < image.channels; ++c) {
         uint8_t* to = out + image.index(c, y, 0);
         std::fill(to + begin, to + here.first, clip_byte(fill[c]));
-        if (within) between_rows(rows[top][c], rows[bottom][c], dy, count, to + here.first);
+        if (within) stretch.between(rows[top][c], rows[bottom][c], dy, to + here.first);
         std::fill(to + here.last, to + end, clip_byte(fill[c]));
       }
     }

@@ -188,44 +188,6 @@ inline void look_up(const uint8_t* table, const uint8_t* in, int64_t n, uint8_t*
 #endif
 }
 
-// to[i] = row[at[i]] for the same `at` in many rows. Where 64 of them lie within 64
-// bytes, as in every enlargement, they are picked in one instruction.
-class Picker {
- public:
-  Picker(const int32_t* at, int count) : at_(at), count_(count) {
-#ifdef __AVX512VBMI__
-    narrow_ = true;
-    for (int i = 0; i < count; ++i) {
-      const uint32_t offset = static_cast<uint32_t>(at[i] - at[i / 64 * 64]);
-      narrow_ &= offset < 64;
-      offset_[i] = static_cast<uint8_t>(offset);
-    }
-#endif
-  }
-
-  void operator()(const uint8_t* row, int width, uint8_t* to) const {
-#ifdef __AVX512VBMI__
-    for (int i = 0; narrow_ && i < count_; i += 64) {
-      const __m512i bytes = _mm512_maskz_loadu_epi8(first(width - at_[i]), row + at_[i]);
-      const __mmask64 here = first(count_ - i);
-      const __m512i offset = _mm512_maskz_loadu_epi8(here, offset_ + i);
-      _mm512_mask_storeu_epi8(to + i, here, _mm512_maskz_permutexvar_epi8(here, offset, bytes));
-    }
-    if (narrow_) return;
-#endif
-    static_cast<void>(width);
-    for (int i = 0; i < count_; ++i) to[i] = row[at_[i]];
-  }
-
- private:
-  const int32_t* at_;
-  int count_;
-#ifdef __AVX512VBMI__
-  bool narrow_;
-  uint8_t offset_[kBlock];
-#endif
-};
-
 // Where the pixels of a small plane come from: 16 bits for each, of which 10 are an index.
 constexpr int kSmallPlane = 1024;
 constexpr uint16_t kOutside = 0x8000;
