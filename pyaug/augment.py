@@ -136,6 +136,7 @@ class Augment(nn.Module):
         *others: Any,
         index: Tensor | int | None = None,
         epoch: int = 0,
+        force: Tensor | None = None,
         partners: Any = None,
         out: Tensor | None = None,
     ) -> Any:
@@ -145,13 +146,14 @@ class Augment(nn.Module):
             images, others: see the class.
             index: int64 (B,): each image's number in its data set; a plain number for one image.
             epoch: from 0; with ``index``, the same image draws anew in every epoch.
+            force: fixes some of what is drawn, see :meth:`sample`. Not beside labels.
             partners: (P, C, H, W), what sample_pairing draws from; by default the images. Not
                 beside labels, whose partners' labels nobody would know.
             out: a contiguous tensor like the images, a tensor that needs no gradient: it receives
                 the result and is returned.
         """
         if others or isinstance(images, _STRUCTURES):
-            for option, given in (("partners", partners), ("out", out)):
+            for option, given in (("force", force), ("partners", partners), ("out", out)):
                 if given is not None:
                     raise InputError(
                         f"Augment: {option}: expected none for images with their labels"
@@ -160,17 +162,24 @@ class Augment(nn.Module):
             return labels.together(self, inputs, index=index, epoch=epoch)
         batch, restore = to_batch(images, "Augment")
         received = None if out is None else room(out, images, batch, "Augment")
-        program = self.draw(batch, index=index, epoch=epoch)
+        program = self.draw(batch, index=index, epoch=epoch, force=force)
         made = self._run(batch, program, partners, received)
         return restore(made) if out is None else out
 
-    def draw(self, batch: Tensor, *, index: Tensor | int | None = None, epoch: int = 0) -> Program:
+    def draw(
+        self,
+        batch: Tensor,
+        *,
+        index: Tensor | int | None = None,
+        epoch: int = 0,
+        force: Tensor | None = None,
+    ) -> Program:
         """Draw a program for these images, (B, C, H, W), as a call does; ``apply`` applies it."""
         count, channels, _, _ = batch.shape  # takes nearly as long at each mention
         if channels not in (1, 3):
             planes.refuse_mixing(self._mixing, channels, "Augment")
         self._move_to(batch.device)
-        return self.sample(count, index=index, epoch=epoch)
+        return self.sample(count, index=index, epoch=epoch, force=force)
 
     def sample(
         self,

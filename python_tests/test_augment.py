@@ -258,6 +258,9 @@ def test_a_call_is_sample_then_apply(device):
     index = torch.arange(20) * 3
     out = whole(images, index=index, epoch=4)
     assert torch.equal(out, parts.apply(images, parts.sample(20, index=index, epoch=4)))
+    force = torch.zeros(20, 3, dtype=torch.int32)
+    out = whole(images, force=force)
+    assert torch.equal(out, parts.apply(images, parts.sample(20, force=force)))
 
 
 def test_a_program_replays(device):
@@ -400,6 +403,7 @@ def test_a_spawned_worker_counts_in_memory_of_its_own(monkeypatch):
         (lambda a, x: a(x, partners=x.double()), "partners|float32|got float64"),
         (lambda a, x: a(x, partners=x[:0]), "partners|at least one"),
         (lambda a, x: a((x, 3), partners=x), "partners|none for images with their labels"),
+        (lambda a, x: a((x, 3), force=torch.zeros(2, 3)), "force|none for images with their"),
         (lambda a, x: a(x, index=torch.arange(2), epoch=-1), "epoch|from 0 to 8388607, got -1"),
         (lambda a, x: a(x, index=torch.arange(2), epoch=1 << 23), "epoch|got 8388608"),
         (lambda a, x: a(x, index=torch.arange(2), epoch=1.5), "epoch|a whole number|got 1.5"),

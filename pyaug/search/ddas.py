@@ -308,9 +308,9 @@ class _Search(Search):
         count = len(policies)
         index = batch.index.repeat(count)
         force = F.pad(policies, (1, 0)).repeat_interleave(len(batch.labels), dim=0)
-        program = self.augment.sample(len(index), index=index, epoch=epoch, force=force)
         copies = batch.images.repeat(count, 1, 1, 1)
-        augmented = self.augment.apply(copies, program, partners=batch.images)
+        drawn = {"index": index, "epoch": epoch, "force": force}
+        augmented = self.augment(copies, **drawn, partners=batch.images)
         every = torch.cat([batch.images, augmented]), batch.labels, batch.index.repeat(1 + count)
         return self.pipeline.train(Batch(*every), epoch=epoch).unflatten(0, (1 + count, -1))
 

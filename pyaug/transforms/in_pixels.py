@@ -60,10 +60,10 @@ class InPixels(Augment):
             self._take(self._entries[0][1])
             self._size = (height, width)
 
-    def draw(self, batch: Tensor, *, index: Tensor | int | None = None, epoch: int = 0) -> Program:
+    def draw(self, batch: Tensor, **options: Any) -> Program:
         """Draw a program for these images, (B, C, H, W), by the policy for their size."""
         self.fit(*batch.shape[-2:])
-        return super().draw(batch, index=index, epoch=epoch)
+        return super().draw(batch, **options)
 
 
 class AutoAugment(InPixels):
