@@ -231,11 +231,12 @@ struct Entry {
   // sample, then apply_out, and the program is forgotten.
   static void augment(Tensor images, Tensor partners, Tensor sub_policies, Tensor stages,
                       Tensor candidates, Tensor levels, Tensor state, std::optional<Tensor> index,
-                      std::vector<double> fill, bool bilinear, Tensor out) {
+                      std::optional<Tensor> force, std::vector<double> fill, bool bilinear,
+                      Tensor out) {
     require_images(images, false);
     require_company(images, partners, fill.size());
     const int64_t count = images.size(0);
-    Draws draws{sub_policies, stages, candidates, levels, state, index, std::nullopt, count};
+    Draws draws{sub_policies, stages, candidates, levels, state, index, force, count};
     draws.check();
     const Pictures in(images, partners);
     require_room(out, in);

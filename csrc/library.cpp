@@ -8,8 +8,8 @@ STABLE_TORCH_LIBRARY(pyaug, library) {
       "-> (Tensor operation, Tensor magnitude, Tensor noise, Tensor choice)");
   library.def(
       "augment(Tensor images, Tensor partners, Tensor sub_policies, Tensor stages, "
-      "Tensor candidates, Tensor levels, Tensor(a!) state, Tensor? index, float[] fill, "
-      "bool bilinear, Tensor(b!) out) -> ()");
+      "Tensor candidates, Tensor levels, Tensor(a!) state, Tensor? index, Tensor? force, "
+      "float[] fill, bool bilinear, Tensor(b!) out) -> ()");
   library.def(
       "apply(Tensor images, Tensor partners, Tensor operation, Tensor magnitude, Tensor noise, "
       "float[] fill, bool bilinear) -> Tensor");

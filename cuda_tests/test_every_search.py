@@ -4,11 +4,11 @@ import contextlib
 
 import pytest
 import torch
+from search_steps import STEPS
 from test_searches import TINY, images  # noqa: F401, a fixture
 
-from pyaug import Policy, cli, data, models, spaces, train
+from pyaug import Policy, cli, data, models, train
 from pyaug.report import runs
-from pyaug.search import a2_aug, ddas, deep_aa, faster_aa
 from pyaug.search.clock import Clock
 
 
@@ -39,47 +39,11 @@ def test_it_runs_and_is_resumed(method, images, tmp_path, device):  # noqa: F811
     assert all(seconds >= 0 for seconds in record.parts.values())
 
 
-def made(module, device, *arguments, **options):
-    config = module.Config(device=device, **options)
-    torch.manual_seed(0)
-    return module._Search(data.load(), config, *arguments)
-
-
-def faster_aa_step(device):
-    space = spaces.faster_autoaugment()
-    search = made(faster_aa, device, space, None, model="wrn-10-1", batch_size=32)
-    batch = next(iter(search.loader.epoch(0)))
-    return lambda: search.step(batch)
-
-
-def ddas_step(device):
-    space = spaces.ddas()
-    search = made(ddas, device, space, None, model="wrn-10-1", val_batch_size=32)
-    batch, val = next(iter(search.loader.epoch(0))), next(search.validation(0))
-    return lambda: search.step(batch, val, epoch=0, rate=0.01)
-
-
-def deep_aa_step(device):
-    space = spaces.deep_autoaugment()
-    options = {"model": "wrn-10-1", "pretraining_epochs": 1, "batch_size": 2}
-    search = made(deep_aa, device, space, None, **options)
-    search.prepare()
-    return search.step
-
-
-def a2_aug_step(device):
-    config, training = a2_aug._complete(
-        a2_aug.Config(device=device, model="wrn-10-1", batch_size=32), data.load(), None, None
-    )
-    torch.manual_seed(0)
-    search = a2_aug._Search(data.load(), config, training, None, None)
-    batch = next(iter(search.loader.epoch(0)))
-    return lambda: search.step(batch, epoch=0, rate=0.01)
-
-
-@pytest.mark.parametrize("make", [faster_aa_step, ddas_step, deep_aa_step, a2_aug_step])
-def test_a_step_does_not_wait_for_the_device(make, device):
-    step = make(device)
+@pytest.mark.filterwarnings("ignore:the search does without color and contrast")
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("make", STEPS)
+def test_a_step_does_not_wait_for_the_device(make, channels, device):
+    step = make(device, channels)
     step()  # first uses may
     with no_waiting(device):
         step()

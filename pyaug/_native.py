@@ -192,6 +192,7 @@ def _(
     levels,
     state,
     index,
+    force,
     fill,
     bilinear,
     out,

@@ -136,6 +136,7 @@ class Augment(nn.Module):
         *others: Any,
         index: Tensor | int | None = None,
         epoch: int = 0,
+        force: Tensor | None = None,
         partners: Any = None,
         out: Tensor | None = None,
     ) -> Any:
@@ -145,13 +146,14 @@ class Augment(nn.Module):
             images, others: see the class.
             index: int64 (B,): each image's number in its data set; a plain number for one image.
             epoch: from 0; with ``index``, the same image draws anew in every epoch.
+            force: fixes some of what is drawn, see :meth:`sample`. Not beside labels.
             partners: (P, C, H, W), what sample_pairing draws from; by default the images. Not
                 beside labels, whose partners' labels nobody would know.
             out: a contiguous tensor like the images, a tensor that needs no gradient: it receives
                 the result and is returned.
         """
         if others or isinstance(images, _STRUCTURES):
-            for option, given in (("partners", partners), ("out", out)):
+            for option, given in (("force", force), ("partners", partners), ("out", out)):
                 if given is not None:
                     raise InputError(
                         f"Augment: {option}: expected none for images with their labels"
@@ -164,18 +166,26 @@ class Augment(nn.Module):
         company, how = self._company(batch, partners), self._how(received)
         needed = batch.requires_grad and torch.is_grad_enabled()
         if not needed and planes.fits_kernels(batch) and _native.unobserved(batch):
-            made = planes.augment(batch, company, *self._source(index, epoch, len(batch)), **how)
+            source = self._source(len(batch), index, epoch, force)
+            made = planes.augment(batch, company, *source, **how)
         else:
             planes.check(batch, company, **how)  # before the draw: bad input costs none
-            program = self.sample(len(batch), index=index, epoch=epoch)
+            program = self.sample(len(batch), index=index, epoch=epoch, force=force)
             step = program.operation, program.magnitude, program.noise
             made = planes.apply(batch, company, *step, **how)
         return restore(made) if out is None else out
 
-    def draw(self, batch: Tensor, *, index: Tensor | int | None = None, epoch: int = 0) -> Program:
+    def draw(
+        self,
+        batch: Tensor,
+        *,
+        index: Tensor | int | None = None,
+        epoch: int = 0,
+        force: Tensor | None = None,
+    ) -> Program:
         """Draw a program for these images, (B, C, H, W), as a call does; ``apply`` applies it."""
         self._meet(batch)
-        return self.sample(len(batch), index=index, epoch=epoch)
+        return self.sample(len(batch), index=index, epoch=epoch, force=force)
 
     def _meet(self, batch: Tensor) -> None:
         """Go where the images (B, C, H, W) are; refuse those that the policy does not fit."""
@@ -199,26 +209,28 @@ class Augment(nn.Module):
         """
         if count < 0:
             raise InputError(f"Augment: count: expected 0 or more, got {count}")
-        table, state, index = self._source(index, epoch, count)
+        return Program(*_native.sample(*self._source(count, index, epoch, force), count))
+
+    def _source(
+        self, count: int, index: Tensor | int | None, epoch: int, force: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """What ``count`` draws come from: the table, the state, running numbers, what is forced."""
+        held = self._buffers  # by name as attributes they take nn.Module 0.4 µs each
+        table = [held[name] for name in _TABLE]
+        if index is None:
+            self._follow_process()
+            state = held["state"]
+        else:
+            state = held["indexed_state"]
+            index = self._running_numbers(index, epoch, count)
         if force is not None:
-            expected = (count, 1 + self.table_stages.shape[1])
+            expected = (count, 1 + held["table_stages"].shape[1])
             if not isinstance(force, Tensor) or tuple(force.shape) != expected:
                 raise InputError(
                     f"Augment: force: expected a tensor {expected}, got {described(force)}"
                 )
             force = force.to(state.device, torch.int32)
-        return Program(*_native.sample(*table, state, index, force, count))
-
-    def _source(
-        self, index: Tensor | int | None, epoch: int, count: int
-    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """What draws come from: the table, the state, and running numbers in place of its own."""
-        held = self._buffers  # by name as attributes they take nn.Module 0.4 µs each
-        table = [held[name] for name in _TABLE]
-        if index is None:
-            self._follow_process()
-            return table, held["state"], None
-        return table, held["indexed_state"], self._running_numbers(index, epoch, count)
+        return *table, state, index, force
 
     def apply(
         self, images: Any, program: Program, *, partners: Any = None, out: Tensor | None = None

@@ -115,10 +115,7 @@ def apply(
 def augment(
     images: Tensor,
     partners: Tensor,
-    table: list[Tensor],
-    state: Tensor,
-    index: Tensor | None,
-    *,
+    *source: Tensor | None,
     fill: list[float],
     interpolation: str | None,
     name: str,
@@ -127,7 +124,8 @@ def augment(
     """The kernel's ``augment``, on images that it takes as they are (:func:`fits_kernels`).
 
     Args:
-        table, state, index: of a policy, on the images' device; others as for :func:`apply`.
+        source: a policy's table, the state, running numbers and what is forced, on the images'
+            device; others as for :func:`apply`.
 
     Raises:
         InputError: what :func:`check` refuses.
@@ -135,7 +133,7 @@ def augment(
     bilinear = check(images, partners, fill=fill, interpolation=interpolation, name=name, out=out)
     if out is None:
         out = torch.empty_like(images, memory_format=torch.contiguous_format)
-    return _native.augment(images, partners, *table, state, index, fill, bilinear, out=out)
+    return _native.augment(images, partners, *source, fill, bilinear, out=out)
 
 
 def fits_kernels(images: Tensor) -> bool:

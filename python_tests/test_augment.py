@@ -260,13 +260,14 @@ def test_a_call_is_sample_then_apply(dtype, channels, device):
     images = pictures(300, dtype=dtype, channels=channels, device=device)
     others = images.flip(0)[:7]
     strided = images.transpose(2, 3)
-    index = torch.arange(300) * 3
+    index, force = torch.arange(300) * 3, torch.zeros(300, 3, dtype=torch.int32)
     for given, options, apart in [
         (images, {}, {}),
         (images[:5], {}, {"partners": others}),
         (strided, {}, {}),
         (images[:0], {}, {}),
         (images, {"index": index, "epoch": 4}, {}),
+        (images, {"force": force}, {}),
         (images, {}, {"out": torch.empty_like(images)}),
     ]:
         out = whole(given, **options, **apart)
@@ -275,7 +276,7 @@ def test_a_call_is_sample_then_apply(dtype, channels, device):
         with pytest.raises(InputError):
             whole(given, partners=others[:0] if len(given) else others[:, :, :1], **options)
         assert torch.equal(whole.state, parts.state)
-    assert whole.state[1] == 300 + 5 + 300 + 300
+    assert whole.state[1] == 300 + 5 + 300 + 300 + 300
 
 
 def test_a_call_under_modes_and_transforms(device):
@@ -432,6 +433,7 @@ def test_a_spawned_worker_counts_in_memory_of_its_own(monkeypatch):
         (lambda a, x: a(x, partners=x.double()), "partners|float32|got float64"),
         (lambda a, x: a(x, partners=x[:0]), "partners|at least one"),
         (lambda a, x: a((x, 3), partners=x), "partners|none for images with their labels"),
+        (lambda a, x: a((x, 3), force=torch.zeros(2, 3)), "force|none for images with their"),
         (lambda a, x: a(x, index=torch.arange(2), epoch=-1), "epoch|from 0 to 8388607, got -1"),
         (lambda a, x: a(x, index=torch.arange(2), epoch=1 << 23), "epoch|got 8388608"),
         (lambda a, x: a(x, index=torch.arange(2), epoch=1.5), "epoch|a whole number|got 1.5"),

@@ -435,6 +435,12 @@ def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, steps)
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
 
 
+def test_the_caller_s_autocast_changes_no_bit(bundled):
+    expected = ddas.search(bundled, TINY)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ddas.search(bundled, TINY) == expected
+
+
 def test_two_seeds_find_different_policies(bundled):
     assert ddas.search(bundled, TINY) != ddas.search(bundled, replace(TINY, seed=1))
 

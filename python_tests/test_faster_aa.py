@@ -95,6 +95,28 @@ def test_the_penalty_takes_the_norm_over_channels_rows_and_columns():
     assert math.isclose(gradient_penalty(critic, real, augmented).item(), expected, rel_tol=1e-5)
 
 
+def test_the_penalty_is_in_float32_under_autocast():
+    torch.manual_seed(3)
+    critic = Critic("wrn-10-1", classes=2, in_channels=3)
+    real, augmented = torch.rand(2, 5, 3, 8, 8)
+
+    def penalty():
+        torch.manual_seed(4)
+        return gradient_penalty(critic, real, augmented)
+
+    expected = penalty()
+    with torch.autocast("cpu", torch.bfloat16):
+        scores, _ = critic(real)
+        found = penalty()
+    assert scores.dtype == torch.bfloat16 and found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    gradients = [
+        torch.autograd.grad(p, list(critic.parameters()), materialize_grads=True)
+        for p in (found, expected)
+    ]
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+
+
 def test_the_policy_says_what_the_parameters_say():
     torch.manual_seed(2)
     soft = soft_policy(spaces.faster_autoaugment())
@@ -208,6 +230,12 @@ def test_killed_and_resumed_it_ends_at_the_same_policy(bundled, tmp_path, steps)
     assert Policy.load(tmp_path / "run" / "policy.json") == whole
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+
+
+def test_the_caller_s_autocast_changes_no_bit(bundled):
+    expected = faster_aa.search(bundled, TINY)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert faster_aa.search(bundled, TINY) == expected
 
 
 def test_two_seeds_find_different_policies(bundled):

@@ -79,20 +79,22 @@ class Loader:
         count = len(self.split)
         places = order(count, seed=self.seed, epoch=epoch) if self.shuffle else torch.arange(count)
         batches = places.split(self.batch_size)[start : len(self)]
+        if not batches:
+            return iter(())
         if isinstance(self.split.images, Lazy):
             return self._decoded(batches, epoch)
         return self._held(batches)
 
     def _held(self, batches: tuple[Tensor, ...]) -> Iterator[Batch]:
-        if not batches:
-            return
         images, labels = self.split.images, self.split.labels
         at_once = torch.cat(batches).to(self.device)  # one transfer an epoch
         for index in at_once.split(self.batch_size):
             yield Batch(images.index_select(0, index), labels.index_select(0, index), index)
 
     def _decoded(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Batch]:
-        labels = self.split.labels
+        at_once = torch.cat(batches)
+        others = self.split.labels[at_once], at_once  # one transfer an epoch, too
+        parts = [other.to(self.device).split(self.batch_size) for other in others]
         decoded = DataLoader(
             _Decode(self.split.images),
             batch_sampler=[index.tolist() for index in batches],
@@ -102,11 +104,10 @@ class Loader:
             # A generator of its own: DataLoader would draw from torch's global one.
             generator=torch.Generator().manual_seed(epoch),
         )
-        for index, images in zip(batches, decoded, strict=True):
+        for images, labels, index in zip(decoded, *parts, strict=True):
             if isinstance(images, InputError):
                 raise images
-            parts = (images, labels[index], index)
-            yield Batch(*(part.to(self.device, non_blocking=True) for part in parts))
+            yield Batch(images.to(self.device, non_blocking=True), labels, index)
 
 
 class _Decode(Dataset):

@@ -160,8 +160,8 @@ class _Search(Search):
         together = self.world.all_gather(mine)  # so every rank makes the same update, to the bit
         proxies.check_finite(*together[:, :2].flatten().tolist())
         rewards, shares_ = together[:, 0], together[:, 2:].view(-1, *share.shape)
-        if rewards.mean().item() > self.highest:
-            self.highest = rewards.mean().item()
+        if (reward := rewards.mean().item()) > self.highest:
+            self.highest = reward
             self.best = copy.deepcopy(self.pairs.state_dict())
         with self.proxy.clock("policy"):
             facts = self.agent.update(shares_, rewards)

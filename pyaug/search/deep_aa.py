@@ -311,9 +311,8 @@ class _Search(Search):
         with self.clock("augmentation"):
             force = torch.full((len(n), 2 + len(self.layers)), -1, device=self.device)
             force[:, -1] = n
-            program = self.augment.sample(len(n), force=force)
             images = image.expand(len(n), -1, -1, -1)
-            return self.normalise(self.augment.apply(images, program, partners=self.train.images))
+            return self.normalise(self.augment(images, force=force, partners=self.train.images))
 
     def mean_gradient(self, images: Tensor, label: Tensor, p: Tensor | None = None) -> Tensor:
         """The mean gradient of images of one label, weighted by p or evenly, [D]."""

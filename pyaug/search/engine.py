@@ -151,7 +151,10 @@ def _fit(search: Search, folder: Run | None) -> None:
     with progress(f"search {search.method}", total, done=done * search.steps, **shown) as bar:
         while done < search.rounds and not search.finished:
             began, trained = time.monotonic(), search.trained
-            facts = search.round(done, bar)
+            with torch.autocast(
+                search.device.type, enabled=False
+            ):  # the search's, not the caller's
+                facts = search.round(done, bar)
             done += 1
             seconds = time.monotonic() - began - (search.trained - trained)
             with search.world.together():

@@ -325,8 +325,7 @@ class _Search(Search):
                 force = torch.full((count, size, 1 + policy.steps), -1, device=self.device)
                 force[:, :, 0] = torch.arange(count, device=self.device)[:, None]
                 drawn = {"index": views.index, "epoch": draw, "force": force.flatten(0, 1)}
-                program = augment.sample(count * size, **drawn)
-                images = augment.apply(views.images, program, partners=batch.images)
+                images = augment(views.images, **drawn, partners=batch.images)
             with self.clock("forward"), torch.no_grad():
                 with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
                     logits = fold.network(self.normalise(images)).float()
