@@ -16,8 +16,16 @@ namespace {
 
 constexpr int kThreads = 256;
 
+// Blocks that share a multiprocessor's registers: the most for which nothing is spilled.
 template <class Task>
-__global__ void __launch_bounds__(kThreads)
+constexpr int kResident = 3;
+template <class T>
+constexpr int kResident<ReverseApplyTask<T>> = 2;
+template <class T>
+constexpr int kResident<ReverseMixTask<T>> = 2;
+
+template <class Task>
+__global__ void __launch_bounds__(kThreads, kResident<Task>)
     image_kernel(const __grid_constant__ Task task, int64_t count, unsigned char* scratch,
                  int64_t scratch_bytes) {
   __shared__ BlockTeam::Shared shared;

@@ -32,18 +32,18 @@ template <class Team, class T>
 PYAUG_LANE void mix_image(Team& team, TeamMemory& memory, const Batch<T>& batch,
                           const int32_t* operation, const double* weight, int64_t b, T* out,
                           Compute<T>* sum) {
-  const Image<T> image = image_of(batch, b);
-  const Image<Compute<T>> sums{sum, image.channels, image.height, image.width};
+  const Image<Compute<T>> sums = image_at(batch, sum);
   clear(team, sums, sum);
   if constexpr (requires { Team::whole_rows; }) team.begin_terms();
   for (int n = 0; n < batch.steps; ++n) {
     const Compute<T> w = static_cast<Compute<T>>(weight[b * batch.steps + n]);
     if (w == 0) continue;
+    const Image<T> image = image_at(batch, pixels_of(batch, b));
     const Step<T> step = step_of(batch, b, n);
     Operations::visit(operation[n], AddTerm<Team, T>{team, memory, image, step, w, sum});
   }
   if constexpr (requires { Team::whole_rows; }) team.end_terms(sums, sum);
-  store(team, image, sum, out);
+  store(team, image_at(batch, out), sum, out);
 }
 
 template <class Team, class T>
@@ -87,19 +87,19 @@ PYAUG_LANE void reverse_mix(Team& team, TeamMemory& memory, const Batch<T>& batc
                             const int32_t* operation, const double* weight, const T* grad_out,
                             int64_t b, T* grad_image, double* grad_weight, double* grad_magnitude,
                             Compute<T>* grad, Compute<T>* g) {
-  const Image<T> image = image_of(batch, b);
-  const Image<Compute<T>> sums{grad, image.channels, image.height, image.width};
+  const Image<Compute<T>> sums = image_at(batch, grad);
   clear(team, sums, grad);
   if constexpr (requires { Team::whole_rows; }) team.begin_terms();
   for (int n = 0; n < batch.steps; ++n) {
     const int64_t bn = b * batch.steps + n;
+    const Image<T> image = image_at(batch, pixels_of(batch, b));
     const Step<T> step = step_of(batch, b, n);
     Operations::visit(operation[n], ReverseTerm<Team, T>{team, memory, image, step, grad_out,
                                                          static_cast<Compute<T>>(weight[bn]), grad,
                                                          g, grad_weight[bn], grad_magnitude[bn]});
   }
   if constexpr (requires { Team::whole_rows; }) team.end_terms(sums, grad);
-  store(team, image, grad, grad_image);
+  store(team, image_at(batch, grad_image), grad, grad_image);
 }
 
 }  // namespace pyaug::inline PYAUG_ISA

@@ -12,11 +12,13 @@ struct ActiveSteps {
 
   PYAUG_LANE int count() const {
     int n = 0;
+    PYAUG_ROLLED
     for (int k = 0; k < steps; ++k) n += operation[k] != kIdentity;
     return n > 0 ? n : 1;
   }
   // The j-th of them.
   PYAUG_LANE int at(int j) const {
+    PYAUG_ROLLED
     for (int k = 0; k < steps; ++k)
       if (operation[k] != kIdentity && j-- == 0) return k;
     return 0;
@@ -77,13 +79,14 @@ PYAUG_LANE void apply_program(Team& team, TeamMemory& memory, const Batch<T>& ba
                               const int32_t* operation, int64_t b, T* out, T* between) {
   const ActiveSteps active{operation + b * batch.steps, batch.steps};
   const int count = active.count();
-  Image<T> image = image_of(batch, b);
+  const T* source = pixels_of(batch, b);
   for (int j = 0; j < count; ++j) {
     const int k = active.at(j);
     T* target = (count - 1 - j) % 2 == 0 ? out : between;
+    const Image<T> image = image_at(batch, source);
     const Step<T> step = step_of(batch, b, k);
     Operations::visit(active.operation[k], RunStep<Team, T>{team, memory, image, step, target});
-    image.pixels = target;
+    source = target;
   }
 }
 
@@ -137,21 +140,20 @@ PYAUG_LANE void reverse_program(Team& team, TeamMemory& memory, const Batch<T>& 
   const ActiveSteps active{operation + b * batch.steps, batch.steps};
   const int count = active.count();
   const int64_t pixels = batch.pixels();
-  Image<T> image = image_of(batch, b);
   const auto input = [&](int j) {
-    return j == 0 ? image_of(batch, b).pixels : history + (j - 1) * pixels;
+    return image_at(batch, j == 0 ? pixels_of(batch, b) : history + (j - 1) * pixels);
   };
   for (int j = 0; j + 1 < count; ++j) {
     const int k = active.at(j);
+    const Image<T> image = input(j);
     const Step<T> step = step_of(batch, b, k);
-    image.pixels = input(j);
     Operations::visit(active.operation[k],
                       RunStep<Team, T>{team, memory, image, step, history + j * pixels});
   }
   for (int j = count - 1; j >= 0; --j) {
     const int k = active.at(j);
+    const Image<T> image = input(j);
     const Step<T> step = step_of(batch, b, k);
-    image.pixels = input(j);
     Operations::visit(
         active.operation[k],
         ReverseStep<Team, T>{team, memory, image, step, j == count - 1 ? grad_out : nullptr, grad,

@@ -6,8 +6,16 @@
 namespace pyaug::inline PYAUG_ISA {
 
 template <class T>
-PYAUG_LANE Image<T> image_of(const Batch<T>& batch, int64_t b) {
-  return {batch.images + b * batch.pixels(), batch.channels, batch.height, batch.width};
+PYAUG_LANE const T* pixels_of(const Batch<T>& batch, int64_t b) {
+  return batch.images + b * batch.pixels();
+}
+
+// An image of the batch's size. Made anew for each step: much follows from the size, and what one
+// operation needs of it is not to be kept during the others.
+template <class T, class P>
+PYAUG_LANE Image<P> image_at(const Batch<T>& batch, const P* pixels) {
+  return {pixels, of_unknown_origin(batch.channels), of_unknown_origin(batch.height),
+          of_unknown_origin(batch.width)};
 }
 
 // Which of `count` partners sample_pairing takes.

@@ -8,9 +8,11 @@
 #ifdef __CUDACC__
 #define PYAUG_LANE __device__ inline
 #define PYAUG_BOTH __host__ __device__ inline  // for launchers too
+#define PYAUG_ROLLED _Pragma("unroll 1")       // for loops that an image runs but once
 #else
 #define PYAUG_LANE inline
 #define PYAUG_BOTH [[gnu::always_inline]] inline  // the same symbol for all instruction sets
+#define PYAUG_ROLLED
 #endif
 
 // The kernels of a CPU are compiled once for each instruction set (cpu/kernels.cpp), each time in a
@@ -18,6 +20,19 @@
 #ifndef PYAUG_ISA
 #define PYAUG_ISA common
 #endif
+
+namespace pyaug::inline PYAUG_ISA {
+
+// The value, without a CUDA compiler's knowing where it is from: what follows from it is computed
+// where it is used, rather than before the loops around and kept in registers all through them.
+PYAUG_LANE int of_unknown_origin(int value) {
+#ifdef __CUDACC__
+  asm volatile("" : "+r"(value));
+#endif
+  return value;
+}
+
+}  // namespace pyaug::inline PYAUG_ISA
 
 namespace pyaug {
 

@@ -201,7 +201,11 @@ class BlockTeam {
   __device__ void each_pixel(const Image<T>& image, Body body) const {
     const Stride stride(size(), image.width);
     Position at = stride.start(lane(), image.width, image.height);
-    for (; at.c < image.channels; stride.advance(at, image.width, image.height)) body(at);
+    for (; at.c < image.channels; stride.advance(at, image.width, image.height)) {
+      body(at);
+      // What lies in shared memory is read again at the next pixel, not kept in registers.
+      asm volatile("" ::: "memory");
+    }
   }
 
  private:
@@ -217,6 +221,7 @@ class BlockTeam {
     if (lane() % 32 == 0) partial[lane() / 32] = value;
     sync();
     T total = partial[0];
+    PYAUG_ROLLED
     for (int warp = 1; warp < warps; ++warp) total = combine(total, partial[warp]);
     return total;
   }

@@ -50,6 +50,7 @@ PYAUG_LANE SineCosine sine_cosine(double angle) {
   const DoubleDouble square = multiply(r, r);
   const DoubleDouble minus_square{-square.high, -square.low};
   DoubleDouble sine{1.0, 0.0}, cosine{1.0, 0.0};  // Taylor's series by Horner, to 2^-104
+  PYAUG_ROLLED
   for (int n = 28; n >= 2; n -= 2) {
     sine = add({1.0, 0.0}, divide(multiply(sine, minus_square), n * (n + 1.0)));
     cosine = add({1.0, 0.0}, divide(multiply(cosine, minus_square), n * (n - 1.0)));
@@ -77,6 +78,7 @@ PYAUG_LANE double round_15(double x) {
 // exp for |t| < 0.3, by Taylor's series: sums and products alone, so that devices agree.
 PYAUG_LANE double exp_small(double t) {
   double e = 1.0;
+  PYAUG_ROLLED
   for (int n = 16; n >= 1; --n) e = 1.0 + e * t / n;
   return e;
 }

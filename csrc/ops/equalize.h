@@ -49,6 +49,7 @@ struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
     while (last > 0 && histogram[last] == 0) --last;
     const int64_t step = (area - histogram[last]) / 255;
     uint32_t sum = 0;
+    PYAUG_ROLLED
     for (int i = 0; i < 256; ++i) {
       const uint32_t count = histogram[i];
       histogram[i] = sum;

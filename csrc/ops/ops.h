@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <tuple>
 
 #include "auto_contrast.h"
 #include "blur.h"
@@ -45,17 +46,24 @@ struct OperationList {
   // none.
   template <class Run>
   PYAUG_LANE static void visit(int code, const Run& run) {
-    visit_from<0, Ops...>(code, run);
+    visit_within<0, size>(code >= 0 && code < size ? code : 0, run);
   }
 
  private:
-  template <int place, class Op, class... Rest, class Run>
-  PYAUG_LANE static void visit_from(int code, const Run& run) {
-    if (code == place) return run.template operator()<Op>();
-    if constexpr (sizeof...(Rest) > 0)
-      visit_from<place + 1, Rest...>(code, run);
+  template <int code>
+  using At = std::tuple_element_t<code, std::tuple<Ops...>>;
+
+  // By halves: a GPU has few barriers where the two sides of a branch meet again, and a chain of 25
+  // branches would keep the rest of them in registers during all operations.
+  template <int first, int last, class Run>
+  PYAUG_LANE static void visit_within(int code, const Run& run) {
+    constexpr int middle = (first + last) / 2;
+    if constexpr (last - first == 1)
+      run.template operator()<At<first>>();
+    else if (code < middle)
+      visit_within<first, middle>(code, run);
     else
-      run.template operator()<Identity>();
+      visit_within<middle, last>(code, run);
   }
 };
 

@@ -41,14 +41,16 @@ struct Warp {
 
   static constexpr bool always_bilinear = false;
 
-  // Where an output pixel comes from: the same for all channels, so found once for them.
+  // Where an output pixel comes from: the same for all channels, so found once for them. It begins
+  // as zeros, here and below: on a GPU what is undefined outside the image would keep a register
+  // during all operations.
   struct Place {
     bool inside;
     Affine::Bilinear near;  // the nearest rule: x0, y0 alone
   };
   template <class T>
   PYAUG_LANE static Place locate(const Image<T>& image, const Parameters& p, Position& at) {
-    Place place;
+    Place place{};
     place.inside =
         p.bilinear ? p.affine.bilinear(at.x, at.y, image.width, image.height, place.near)
                    : p.affine.nearest(at, image.width, image.height, place.near.x0, place.near.y0);
@@ -81,7 +83,7 @@ struct Warp {
   template <class T>
   PYAUG_LANE static Compute<T> slope(const Image<T>& image, const Parameters& p, Position& at) {
     using F = Compute<T>;
-    Affine::Bilinear near;
+    Affine::Bilinear near{};
     if (!p.bilinear || !p.affine.bilinear(at.x, at.y, image.width, image.height, near)) return F(0);
     const F v00 = image(at.c, near.y0, near.x0), v01 = image(at.c, near.y0, near.x1);
     const F v10 = image(at.c, near.y1, near.x0), v11 = image(at.c, near.y1, near.x1);
@@ -104,13 +106,13 @@ struct Warp {
     for (out.y = window.y0; out.y <= window.y1; ++out.y) {
       for (out.x = window.x0; out.x <= window.x1; ++out.x) {
         if (p.bilinear) {
-          Affine::Bilinear near;
+          Affine::Bilinear near{};
           if (!p.affine.bilinear(out.x, out.y, width, height, near)) continue;
           const F wx = share(at.x, near.x0, near.x1, F(near.dx));
           const F wy = share(at.y, near.y0, near.y1, F(near.dy));
           sum += wx * wy * g(at.c, out.y, out.x);
         } else {
-          int x, y;
+          int x = 0, y = 0;
           if (p.affine.nearest(out, width, height, x, y) && x == at.x && y == at.y)
             sum += g(at.c, out.y, out.x);
         }
