@@ -53,11 +53,23 @@ struct Transfer {
   void shift(int first, int last, int64_t x, const Source& source) const {
     const RowCopy copy(shifted(first, last, x), last - first, source(1) < source(0));
     const RowCopy nothing({0, 0}, last - first);
-    for (int y = 0; y < image.height; ++y) {
+    const bool whole = first == 0 && last == image.width && x == 0;
+    for (int y = 0; y < image.height;) {
       const int64_t from = source(y);
       const bool within = from >= 0 && from < image.height;
+      int rows = 1;  // that follow one another here and there
+      if (whole && within)
+        while (y + rows < image.height && from + rows < image.height &&
+               source(y + rows) == from + rows)
+          ++rows;
       for (int c = 0; c < image.channels; ++c)
-        shift_row(within ? copy : nothing, c, y, first, x, within ? from : 0);
+        if (rows > 1)
+          std::memcpy(out + image.index(c, y, 0),
+                      image.pixels + image.index(c, 0, 0) + from * image.width,
+                      static_cast<size_t>(rows) * image.width);
+        else
+          shift_row(within ? copy : nothing, c, y, first, x, within ? from : 0);
+      y += rows;
     }
   }
 };
