@@ -198,6 +198,14 @@ def test_float64_equals_the_oracle(name, device):
 JUMPS = {"solarize", "solarize_add", "posterize", "equalize"}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_levels_are_divided_by_255(dtype, device):
+    """To the last bit: what has 256 levels keeps them where nothing else is asked."""
+    levels = torch.arange(256, dtype=dtype, device=device).reshape(1, 1, 16, 16) / 255
+    assert torch.equal(ops.posterize(levels, 8), levels)
+    assert torch.equal(ops.equalize(levels), levels)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", references.NAMES)
 def test_lower_precision_is_close(name, dtype, device):

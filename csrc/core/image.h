@@ -109,6 +109,12 @@ PYAUG_LANE int level(F v) {
   return static_cast<int>(q);
 }
 
+// A level as a float: level / 255, and for all 256 of them no other bits than a division's.
+template <class F>
+PYAUG_LANE F of_level(int level) {
+  return F(level) * F(1.0 / 256) + F(level) * F(1.0 / 65280);
+}
+
 template <class F>
 PYAUG_LANE F clamp_unit(F t) {
   return t < F(0) ? F(0) : t > F(1) ? F(1) : t;

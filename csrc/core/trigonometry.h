@@ -5,6 +5,8 @@
 // hence double-double arithmetic here, rounded once to double as the C library does.
 #pragma once
 
+#include <utility>
+
 #include "platform.h"
 
 namespace pyaug::inline PYAUG_ISA {
@@ -32,9 +34,44 @@ PYAUG_LANE DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
   return two_sum(p, error);
 }
 
-PYAUG_LANE DoubleDouble divide(DoubleDouble a, double n) {
-  const double q = a.high / n;
-  return two_sum(q, (fma(-q, n, a.high) + a.low) / n);
+// 1 / n!, for an n! that is a double itself.
+PYAUG_BOTH constexpr DoubleDouble one_over_factorial(int n) {
+  double f = 1;
+  for (int i = 2; i <= n; ++i) f *= i;
+  const auto upper = [](double v) { return 134217729.0 * v - (134217729.0 * v - v); };
+  const double high = 1 / f, product = high * f;
+  // The product's error, by halves that are multiplied exactly (Dekker 1971).
+  const double a = upper(high), b = high - a, c = upper(f), d = f - c;
+  const double error = ((a * c - product) + a * d + b * c) + b * d;
+  return {high, ((1 - product) - error) / f};
+}
+
+// p y + 1 / n!, the larger of the two summands. What comes of it need not be carried over.
+template <int n>
+PYAUG_LANE DoubleDouble next_term(DoubleDouble p, DoubleDouble y) {
+  constexpr DoubleDouble c = one_over_factorial(n);
+  const double high = p.high * y.high;
+  const double low = fma(p.high, y.high, -high) + (p.high * y.low + p.low * y.high);
+  const double s = c.high + high;
+  return {s, (high - (s - c.high)) + (c.low + low)};
+}
+
+// The sum of y^k / (2 k + odd)! over k >= 0 for |y| < 0.62, to 2^-107: Taylor's series by Horner,
+// whose terms from k = 10 on need no more than doubles.
+template <int odd>
+PYAUG_LANE DoubleDouble series(DoubleDouble y) {
+  const auto sum = [&]<int... k>(std::integer_sequence<int, k...>) {
+    double rest = 0;
+    constexpr double c[] = {one_over_factorial(2 * (14 - k) + odd).high...};
+    ((rest = rest * y.high + c[k]), ...);
+    return rest;
+  };
+  DoubleDouble p{sum(std::make_integer_sequence<int, 5>{}), 0};
+  const auto add_terms = [&]<int... k>(std::integer_sequence<int, k...>) {
+    ((p = next_term<2 * (9 - k) + odd>(p, y)), ...);
+  };
+  add_terms(std::make_integer_sequence<int, 10>{});
+  return two_sum(p.high, p.low);
 }
 
 struct SineCosine {
@@ -48,14 +85,8 @@ PYAUG_LANE SineCosine sine_cosine(double angle) {
   const DoubleDouble turns = multiply({quarter, 0.0}, half_pi);
   const DoubleDouble r = add({angle, 0.0}, {-turns.high, -turns.low});  // |r| <= pi / 4
   const DoubleDouble square = multiply(r, r);
-  const DoubleDouble minus_square{-square.high, -square.low};
-  DoubleDouble sine{1.0, 0.0}, cosine{1.0, 0.0};  // Taylor's series by Horner, to 2^-104
-  PYAUG_ROLLED
-  for (int n = 28; n >= 2; n -= 2) {
-    sine = add({1.0, 0.0}, divide(multiply(sine, minus_square), n * (n + 1.0)));
-    cosine = add({1.0, 0.0}, divide(multiply(cosine, minus_square), n * (n - 1.0)));
-  }
-  sine = multiply(sine, r);
+  const DoubleDouble y{-square.high, -square.low};
+  const DoubleDouble sine = multiply(series<1>(y), r), cosine = series<0>(y);
   const int quadrant = static_cast<int>(quarter) & 3;
   const double s = sine.high, c = cosine.high;
   return quadrant == 0   ? SineCosine{s, c}

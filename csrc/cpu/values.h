@@ -218,7 +218,7 @@ void each_run(const Image<T>& image, const typename Op::Parameters& parameters, 
           for (int i = 0; i < count; ++i)
             levels[i] = static_cast<uint8_t>(level(static_cast<F>(in[i])));
           look_up(p.table[c], levels, count, levels);
-          for (int i = 0; i < count; ++i) value[i] = F(levels[i]) / F(255);
+          for (int i = 0; i < count; ++i) value[i] = of_level<F>(levels[i]);
         } else {
           for (int i = 0; i < count; ++i) value[i] = Op::value_point(static_cast<F>(in[i]), p, c);
           if constexpr (with_slope)

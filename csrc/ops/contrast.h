@@ -19,7 +19,7 @@ struct Contrast : FlatEnhancer<Contrast> {
       mean = static_cast<double>((2 * sum + area) / (2 * area));
     } else {
       const double sum =
-          team.total(area, [&](int64_t i) { return static_cast<double>(luma(image, i)); });
+          team.total(area, [image](int64_t i) { return static_cast<double>(luma(image, i)); });
       mean = sum / static_cast<double>(area);
     }
     if (team.lane() == 0) p = {step.magnitude, mean};

@@ -76,7 +76,7 @@ struct Equalize : PointOperation<Equalize>, NoSlope, UnitGain {
   }
   template <class F>
   PYAUG_LANE static F value_point(F v, const Parameters& p, int c) {
-    return F(p.table[c][level(v)]) / F(255);
+    return of_level<F>(p.table[c][level(v)]);
   }
 };
 

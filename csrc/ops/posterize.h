@@ -32,7 +32,7 @@ struct Posterize : PointOperation<Posterize>, NoSlope, UnitGain {
   }
   template <class F>
   PYAUG_LANE static F value_point(F v, const Parameters& p, int) {
-    return F(level(v) & p.mask) / F(255);
+    return of_level<F>(level(v) & p.mask);
   }
 };
 
