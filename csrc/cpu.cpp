@@ -57,7 +57,7 @@ struct CpuLauncher {
     const size_t bytes = static_cast<size_t>(task.scratch_bytes());
     const auto free = [=](unsigned char* p) { ::operator delete[](p, alignment); };
     const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
-    const int64_t few = std::max<int64_t>(1, count / (threads * 16 + 1));
+    const int64_t few = std::max<int64_t>(1, count / (threads * 32 + 1));
     std::atomic<int64_t> next{0};
     torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
       const std::unique_ptr<unsigned char[], decltype(free)> scratch(

@@ -115,6 +115,8 @@ _augment = torch.ops.pyaug.augment.default
 _apply = torch.ops.pyaug.apply.default
 _apply_out = torch.ops.pyaug.apply_out.default
 _mix = torch.ops.pyaug.mix.default
+_backward_of_apply = torch.ops.pyaug.apply_backward.default
+_backward_of_mix = torch.ops.pyaug.mix_backward.default
 motions = _table.motions
 partner_rows = _table.partners
 
@@ -139,8 +141,7 @@ def apply(images, *others, out=None):
 def augment(images, partners, *others, out):
     """The entry point ``augment``; no gradients pass."""
     _refuse_tangents((images, partners))
-    with torch._C._AutoDispatchBelowAutograd():
-        _augment(images, partners, *others, out)
+    _augment(images, partners, *others, out)
     return out
 
 
@@ -236,7 +237,7 @@ def _setup(ctx, inputs, output):
 
 def _apply_backward(context, grad):
     images, partners, operation, magnitude, noise = context.saved_tensors
-    grad_images, grad_magnitude = torch.ops.pyaug.apply_backward(
+    grad_images, grad_magnitude = _backward_of_apply(
         grad, images, partners, operation, magnitude, noise, context.fill, context.bilinear
     )
     return grad_images, None, None, grad_magnitude, None, None, None
@@ -244,7 +245,7 @@ def _apply_backward(context, grad):
 
 def _mix_backward(context, grad):
     images, partners, operation, weight, magnitude, noise = context.saved_tensors
-    grad_images, grad_weight, grad_magnitude = torch.ops.pyaug.mix_backward(
+    grad_images, grad_weight, grad_magnitude = _backward_of_mix(
         grad, images, partners, operation, weight, magnitude, noise, context.fill, context.bilinear
     )
     return grad_images, None, None, grad_weight, grad_magnitude, None, None, None
