@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <new>
+#include <optional>
 
 #include "cpu/instruction_sets.h"
 #include "cpu/kernels.h"
@@ -42,6 +43,19 @@ auto choose() {
   return run<InstructionSet::baseline, Task>;
 }
 
+// A draw of `count` images whose running numbers are taken before it begins: threads may share a
+// state.
+struct Taken {
+  int64_t state[2];
+  SampleTask task;
+
+  Taken(const SampleTask& draw, int64_t count) : state{draw.state[0], 0}, task(draw) {
+    if (!draw.index) state[1] = std::atomic_ref(draw.state[1]).fetch_add(count);
+    task.state = state;
+  }
+  Taken(const Taken&) = delete;
+};
+
 struct CpuLauncher {
   template <class Task>
   static void run_chosen(const Task& task, unsigned char* scratch, int64_t begin, int64_t end) {
@@ -58,23 +72,25 @@ struct CpuLauncher {
     const auto free = [=](unsigned char* p) { ::operator delete[](p, alignment); };
     const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
     const int64_t few = std::max<int64_t>(1, count / (threads * 32 + 1));
+    std::optional<Taken> taken;
+    if (draw) taken.emplace(*draw, count);
     std::atomic<int64_t> next{0};
     torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
       const std::unique_ptr<unsigned char[], decltype(free)> scratch(
           new (alignment) unsigned char[bytes], free);
       for (int64_t begin; (begin = next.fetch_add(few)) < count;) {
         const int64_t end = std::min(begin + few, count);
-        if (draw) run_chosen(*draw, nullptr, begin, end);
+        if (taken) run_chosen(taken->task, nullptr, begin, end);
         run_chosen(task, scratch.get(), begin, end);
       }
     });
   }
 
-  template <class Task>
-  static void each_row(const Tensor&, int64_t count, const Task& task) {
+  static void each_draw(const Tensor&, int64_t count, const SampleTask& draw) {
     constexpr int64_t rows_worth_a_thread = 256;
+    const Taken taken(draw, count);
     torch::stable::parallel_for(0, count, rows_worth_a_thread, [&](int64_t begin, int64_t end) {
-      run_chosen(task, nullptr, begin, end);
+      run_chosen(taken.task, nullptr, begin, end);
     });
   }
 

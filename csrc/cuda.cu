@@ -7,6 +7,7 @@
 #include <torch/csrc/stable/macros.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "entry.h"
 #include "kernels.h"
@@ -54,7 +55,7 @@ struct CudaLauncher {
   static void each_image(const Tensor& like, int64_t count, const Task& task,
                          const SampleTask* draw = nullptr) {
     if (count == 0) return;
-    if (draw) each_row(like, count, *draw);
+    if (draw) each_draw(like, count, *draw);
     const int device = like.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
     // No more blocks than run at once: each has scratch of its own.
@@ -68,6 +69,14 @@ struct CudaLauncher {
     image_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(
         task, count, static_cast<unsigned char*>(scratch.data_ptr()), bytes);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
+  }
+
+  static void each_draw(const Tensor& like, int64_t count, const SampleTask& draw) {
+    // No other thread's draw from this state may come between these two on their stream.
+    static std::mutex together;
+    const std::lock_guard<std::mutex> lock(together);
+    each_row(like, count, draw);
+    if (!draw.index) each_row(like, 1, AdvanceTask{draw.state, count});
   }
 
   template <class Task>

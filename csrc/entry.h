@@ -1,7 +1,7 @@
 // The entry points, the same for every device: check, make contiguous, allocate, choose the pixel
 // type, launch. A Launcher gives
 //   each_image(like, count, task)   one team for each image; with a SampleTask, after its draw
-//   each_row(like, count, task)     one lane for each row
+//   each_draw(like, count, task)    one lane for each row; takes the images' running numbers
 //   check_codes(rows, images)       refuses unknown operations, which stand in the first column,
 //                                   where that costs nothing
 #pragma once
@@ -188,14 +188,11 @@ struct Draws {
              static_cast<const int64_t*>(candidates.data_ptr()),
              static_cast<const double*>(levels.data_ptr()), static_cast<int>(stages.size(0)),
              static_cast<int>(steps()), candidates.size(0), levels.size(0)},
-            static_cast<const int64_t*>(state.data_ptr()),
+            static_cast<int64_t*>(state.data_ptr()),
             index ? static_cast<const int64_t*>(index->data_ptr()) : nullptr,
             force ? static_cast<const int32_t*>(force->data_ptr()) : nullptr,
             rows};
   }
-  // Whether the state counts the images.
-  bool counts() const { return !index; }
-  AdvanceTask advance() const { return {static_cast<int64_t*>(state.data_ptr()), batch}; }
 };
 
 inline void require_room(const Tensor& out, const Pictures& in) {
@@ -219,12 +216,11 @@ struct Entry {
     Tensor magnitude = allocate(state, {batch, steps}, ScalarType::Double);
     Tensor noise = allocate(state, {batch, steps, 4}, ScalarType::Float);
     Tensor choice = allocate(state, {batch, 1 + steps}, ScalarType::Int);
-    Launcher::each_row(state, batch,
-                       draws.task({static_cast<int32_t*>(operation.data_ptr()),
-                                   static_cast<double*>(magnitude.data_ptr()),
-                                   static_cast<float*>(noise.data_ptr()),
-                                   static_cast<int32_t*>(choice.data_ptr())}));
-    if (draws.counts()) Launcher::each_row(state, 1, draws.advance());
+    Launcher::each_draw(state, batch,
+                        draws.task({static_cast<int32_t*>(operation.data_ptr()),
+                                    static_cast<double*>(magnitude.data_ptr()),
+                                    static_cast<float*>(noise.data_ptr()),
+                                    static_cast<int32_t*>(choice.data_ptr())}));
     return {operation, magnitude, noise, choice};
   }
 
@@ -254,7 +250,6 @@ struct Entry {
                                         operation, static_cast<T*>(out.data_ptr())},
                            &task);
     });
-    if (draws.counts()) Launcher::each_row(state, 1, draws.advance());
   }
 
   static Tensor apply(Tensor images, Tensor partners, Tensor operation, Tensor magnitude,

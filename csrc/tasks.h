@@ -118,13 +118,14 @@ struct ProgramRows {
 
 struct SampleTask {
   PolicyTable table;
-  const int64_t* state;  // seed, running number of the first image
+  int64_t* state;        // seed, running number of the first image
   const int64_t* index;  // [B] running numbers, or null
   const int32_t* force;  // [B, 1 + K], or null
   ProgramRows rows;
 };
 
-// After a batch that counted for itself: the next one goes on where it ended.
+// On a device whose rows read the state while they are drawn: the next batch goes on where this one
+// ended.
 struct AdvanceTask {
   int64_t* state;
   int64_t count;

@@ -135,18 +135,28 @@ def apply(images, *others, out=None):
             made = entry(images, *arguments)
     else:
         made = entry(images, *arguments)
-    return made if out is None else out
+    if out is None:
+        return made
+    _written(out)
+    return out
 
 
 def augment(images, partners, *others, out):
     """The entry point ``augment``; no gradients pass."""
     _refuse_tangents((images, partners))
     _augment(images, partners, *others, out)
+    _written(out)
     return out
 
 
+def _written(out):
+    """Tell autograd that a tensor has changed, as torch's own operations do."""
+    if not torch.compiler.is_compiling() and not out.is_inference():
+        torch.autograd.graph.increment_version(out)
+
+
 def unobserved(images) -> bool:
-    """Whether nothing but the kernel sees a call: no compiler, mode, fake or transform."""
+    """Whether no compiler, dispatch mode, fake or transform sees what becomes of the images."""
     return (
         type(images) is torch.Tensor
         and not torch.compiler.is_compiling()

@@ -164,15 +164,14 @@ class Augment(nn.Module):
         received = None if out is None else room(out, images, batch, "Augment")
         self._meet(batch)
         company, how = self._company(batch, partners), self._how(received)
+        source = self._source(len(batch), index, epoch, force)
         needed = batch.requires_grad and torch.is_grad_enabled()
         if not needed and planes.fits_kernels(batch) and _native.unobserved(batch):
-            source = self._source(len(batch), index, epoch, force)
             made = planes.augment(batch, company, *source, **how)
         else:
             planes.check(batch, company, **how)  # before the draw: bad input costs none
-            program = self.sample(len(batch), index=index, epoch=epoch, force=force)
-            step = program.operation, program.magnitude, program.noise
-            made = planes.apply(batch, company, *step, **how)
+            operation, magnitude, noise, _ = _native.sample(*source, len(batch))
+            made = planes.apply(batch, company, operation, magnitude, noise, **how)
         return restore(made) if out is None else out
 
     def draw(

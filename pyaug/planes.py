@@ -57,8 +57,8 @@ def check(
     """Check what :func:`apply` is given beside a program; return whether it is bilinear.
 
     Raises:
-        InputError: a fill of another number of values; partners of another type or shape, or none,
-            or that share ``out``'s memory.
+        InputError: a fill of another number of values; partners of another type, shape or device,
+            or none, or that share ``out``'s memory.
     """
     _check_fill(fill, images, name)
     _check_partners(partners, images, name)
@@ -171,6 +171,10 @@ def _check_fill(fill: list[float], images: Tensor, name: str) -> None:
 def _check_partners(partners: Tensor, images: Tensor, name: str) -> None:
     if partners is images:  # mostly; the rest takes a microsecond
         return
+    if partners.device != images.device:
+        raise InputError(
+            f"{name}: partners: expected them on {images.device}, got {partners.device}"
+        )
     if partners.dtype != images.dtype or partners.shape[1:] != images.shape[1:]:
         raise InputError(
             f"{name}: partners: expected {_described(images)}, got {_described(partners)}"

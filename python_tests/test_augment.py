@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -291,6 +292,20 @@ def test_a_call_under_modes_and_transforms(device):
         "pyaug.sample.default",
         "pyaug.apply.default",
     ]
+
+
+def test_threads_that_share_an_augment_share_no_draw(device):
+    """Each call takes its running numbers before it begins."""
+    augment, images = augmenter(device), pictures(64, device=device, size=64)
+    with ThreadPoolExecutor(4) as pool:
+        made = torch.cat(list(pool.map(lambda _: augment(images), range(12))))
+    assert augment.state[1] == 12 * 64
+    alone = augmenter(device)
+    expected = torch.cat([alone(images) for _ in range(12)])
+    batches = [each.flatten().tolist() for each in made.reshape(12, -1).double()]
+    assert sorted(batches) == sorted(
+        e.flatten().tolist() for e in expected.reshape(12, -1).double()
+    )
 
 
 def test_a_program_replays(device):

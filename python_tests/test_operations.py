@@ -161,6 +161,17 @@ def test_uint8_on_ties(name, bilinear, device):
                 check_exact(name, image, magnitude, [0, 0, 0, 0], **options)
 
 
+def test_uint8_where_rounding_moves_the_last_column_out(device):
+    """A shift by half a pixel but for 2^-45 of one: by whole numbers it would be inside."""
+    image = np.random.default_rng(3).integers(0, 256, (3, 257, 257), dtype=np.uint8)
+    for name in ("translate_x", "translate_y"):
+        for shift in (0.5, 1.5, -0.5):
+            for last in (2.0**-45, -(2.0**-45), 0):
+                options = {"bilinear": False, "fill": [9, 9, 9], "partner": image}
+                magnitude = (shift - last) / 257
+                check_exact(name, image, magnitude, [0, 0, 0, 0], device=device, **options)
+
+
 @pytest.mark.parametrize("bilinear", [False, True])
 @pytest.mark.parametrize("name", GEOMETRY)
 def test_uint8_beyond_fixed_point(name, bilinear, device):

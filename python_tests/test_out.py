@@ -152,3 +152,22 @@ def test_partners_are_not_written_over(device):
     augment = Augment("randaugment", seed=0)
     with pytest.raises(InputError, match="memory apart"):
         augment(batch, partners=partners, out=partners)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x, out: ops.invert(x, out=out),
+        lambda x, out: Augment("trivialaugment", seed=0)(x, out=out),
+    ],
+)
+def test_autograd_knows_what_was_overwritten(write, device):
+    """As torch's own operations tell it: a value that a backward pass needs is gone."""
+    images = torch.rand(2, 3, 4, 4, device=device)
+    out, weight = torch.rand_like(images), torch.ones((), device=device, requires_grad=True)
+    product = (weight * out).sum()
+    write(images, out)
+    with pytest.raises(RuntimeError, match="inplace"):
+        product.backward()
+    with torch.inference_mode():
+        write(images, torch.empty_like(images))

@@ -80,9 +80,9 @@ class SerialTeam {
     for (uint32_t& bin : histogram_) bin = 0;
   }
   // Counts the n pixels of a plane in the 256 bins from `first` on: bin(v), from 0 to 255, says in
-  // which, and for bytes is the byte itself. Eight counters
-  // by turns: the next pixel often falls into the same bin, and must not wait for this one. All
-  // eight of a bin lie together, so that neighbours often write to one line of the cache.
+  // which, and for bytes is the byte itself. Eight counters by turns: the next pixel often falls
+  // into the same bin, and must not wait for this one. All eight of a bin lie together, so that
+  // neighbours often write to one line of the cache.
   template <class T, class Bin>
   void count(const T* plane, int64_t n, int first, const Bin& bin) {
     constexpr int64_t most = 1 << 15;  // that 16 bits count

@@ -34,7 +34,7 @@ PYAUG_LANE DoubleDouble multiply(DoubleDouble a, DoubleDouble b) {
   return two_sum(p, error);
 }
 
-// 1 / n!, for an n! that is a double itself.
+// 1 / n!; the lower part is right where n! is a double itself, up to n = 22.
 PYAUG_BOTH constexpr DoubleDouble one_over_factorial(int n) {
   double f = 1;
   for (int i = 2; i <= n; ++i) f *= i;
@@ -56,7 +56,7 @@ PYAUG_LANE DoubleDouble next_term(DoubleDouble p, DoubleDouble y) {
   return {s, (high - (s - c.high)) + (c.low + low)};
 }
 
-// The sum of y^k / (2 k + odd)! over k >= 0 for |y| < 0.62, to 2^-107: Taylor's series by Horner,
+// The sum of y^k / (2 k + odd)! over k >= 0 for |y| < 0.62, to 2^-105: Taylor's series by Horner,
 // whose terms from k = 10 on need no more than doubles.
 template <int odd>
 PYAUG_LANE DoubleDouble series(DoubleDouble y) {

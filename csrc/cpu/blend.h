@@ -6,13 +6,13 @@
 #include "blocks.h"
 #include "look_up.h"
 
-#ifdef __AVX512BW__
+#ifdef __AVX512VBMI__
 #include <immintrin.h>
 #endif
 
 namespace pyaug::inline PYAUG_ISA {
 
-#ifdef __AVX512BW__
+#ifdef __AVX512VBMI__
 inline __m512 load_sixteen(const uint8_t* from) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, bytes));
@@ -42,7 +42,7 @@ class Blend {
   explicit Blend(float factor) : factor_(factor) {
 #ifdef __AVX512VBMI__
     if (!ints_hold(factor)) return;
-    int apart = 0;
+    int lifted = 0;
     for (int i = 0; i < 256; ++i) {
       const float t = std::abs(factor * static_cast<float>(i));
       const int whole = static_cast<int>(t), next = whole + (t > static_cast<float>(whole));
@@ -50,10 +50,10 @@ class Blend {
       less_[i] = static_cast<uint8_t>(std::min(next, 255));
       // Sums are rounded. One that this lifts to the next whole number shows at the largest of
       // those that are not clipped, where floats lie furthest apart.
-      apart |= (whole < 255) & (static_cast<int>(static_cast<float>(254 - whole) + t) != 254);
-      apart |= (next < 256) & (static_cast<int>(255.0f - t) != 255 - next);
+      lifted |= (whole < 255) & (static_cast<int>(static_cast<float>(254 - whole) + t) != 254);
+      lifted |= (next < 256) & (static_cast<int>(255.0f - t) != 255 - next);
     }
-    tabulated_ = apart == 0;
+    tabulated_ = lifted == 0;
 #endif
   }
 
@@ -63,7 +63,7 @@ class Blend {
 #ifdef __AVX512VBMI__
     if (tabulated_) return by_tables(d, v, n, to);
 #endif
-#ifdef __AVX512BW__
+#ifdef __AVX512VBMI__
     const __m512 f = _mm512_set1_ps(factor_);
     const auto walk = [&]<bool held>() {
       for (; i + 64 <= n; i += 64) {
@@ -113,7 +113,7 @@ class Blend {
 // The luma of `count` pixels.
 inline void luma_row(const uint8_t* r, const uint8_t* g, const uint8_t* b, int count, uint8_t* to) {
   int i = 0;
-#ifdef __AVX512VNNI__
+#ifdef __AVX512VBMI__
   // Four bytes a pixel: red, blue and green twice, as a signed byte holds only half of its weight.
   // A weight comes in two parts, of which the first counts 256 times.
   constexpr int half = kLumaG / 2;
@@ -166,7 +166,7 @@ inline void between_columns(const uint8_t* left, const uint8_t* right, const dou
 // Between two bytes, so that nothing needs a clip.
 inline void between_rows(const double* top, const double* bottom, double dy, int n, uint8_t* to) {
   int i = 0;
-#ifdef __AVX512BW__
+#ifdef __AVX512VBMI__
   for (; i + 8 <= n; i += 8) {
     const __m512d a = _mm512_loadu_pd(top + i), b = _mm512_loadu_pd(bottom + i);
     const __m256i whole = _mm512_maskz_cvttpd_epi32(0xff, between(a, b, _mm512_set1_pd(dy)));

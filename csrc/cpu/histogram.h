@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <cstring>
 
-#ifdef __AVX512VPOPCNTDQ__
+#ifdef __AVX512VBMI__
 #include <immintrin.h>
 #endif
 
 namespace pyaug::inline PYAUG_ISA {
 
-#ifdef __AVX512VPOPCNTDQ__
+#ifdef __AVX512VBMI__
 constexpr int kPacket = 512;  // pixels whose bits fill a register
 
 // bit[k] holds bit k of every pixel; their order is the same in all of them.

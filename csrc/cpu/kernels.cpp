@@ -43,7 +43,6 @@ namespace pyaug {
   PYAUG_DEFINE(ReverseMixTask<T>)
 
 PYAUG_DEFINE(SampleTask)
-PYAUG_DEFINE(AdvanceTask)
 PYAUG_DEFINE(ApplyTask<uint8_t>)
 PYAUG_DEFINE_FLOAT(float)
 #ifdef PYAUG_EVERY_TYPE

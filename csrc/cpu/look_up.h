@@ -17,9 +17,7 @@ namespace pyaug::inline PYAUG_ISA {
 inline __mmask64 first(int64_t n) {
   return n >= 64 ? ~__mmask64{0} : n > 0 ? (__mmask64{1} << n) - 1 : 0;
 }
-#endif
 
-#ifdef __AVX512VBMI__
 // 256 bytes in registers.
 class ByteTable {
  public:
@@ -39,7 +37,7 @@ class ByteTable {
 #endif
 
 // Rows of n <= kBlock bytes, of which those of `inside` come from other rows; the rest is filled.
-// (A row is too short for the overhead of memcpy to count for nothing.)
+// (For so short a row a call of memcpy would take as long as the copy.)
 class RowCopy {
  public:
   // `upward` says that the rows they come from are walked from the last to the first.

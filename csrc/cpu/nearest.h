@@ -48,12 +48,13 @@ struct Transfer {
     const uint8_t* plane = image.pixels + c * image.area();
     copy(plane + source * image.width + x + first, fill[c], out + image.index(c, y, first));
   }
-  // The same for all rows: source(y) is the row of the image, or lies outside it.
+  // The same for all rows, of which the columns `inside`, counted from the first, come from the
+  // image: source(y) is its row, or lies outside it.
   template <class Source>
-  void shift(int first, int last, int64_t x, const Source& source) const {
-    const RowCopy copy(shifted(first, last, x), last - first, source(1) < source(0));
+  void shift(int first, int last, Interval inside, int64_t x, const Source& source) const {
+    const RowCopy copy(inside, last - first, source(1) < source(0));
     const RowCopy nothing({0, 0}, last - first);
-    const bool whole = first == 0 && last == image.width && x == 0;
+    const bool whole = inside.count() == image.width && x == 0;
     for (int y = 0; y < image.height;) {
       const int64_t from = source(y);
       const bool within = from >= 0 && from < image.height;
@@ -119,7 +120,7 @@ inline void nearest_separable(const Transfer& transfer, const Affine& affine, Ro
     const int shift = inside.empty() ? width : column[inside.first] - inside.first;
     int bent = 0;
     for (int i = inside.first; i < inside.last; ++i) bent |= column[i] - i - shift;
-    if (bent == 0) return transfer.shift(first, last, shift - first, source);
+    if (bent == 0) return transfer.shift(first, last, inside, shift - first, source);
     for (int y = 0; y < height; ++y) {
       const int64_t from = row[y];
       const Interval here{first + inside.first, first + (from < 0 ? inside.first : inside.last)};
@@ -276,7 +277,10 @@ inline void rearrange_rows(const Image<uint8_t>& image, const Rearrangement& p, 
   if (is_small(image)) return rearrange_small(transfer, p);
   const auto source = [&](int y) { return int64_t{p.e} * y + p.f; };
   each_row_block(width, [&](int first, int last) {
-    if (p.a == 1) return transfer.shift(first, last, p.c, source);
+    if (p.a == 1) {
+      const Interval inside = transfer.shifted(first, last, p.c);
+      return transfer.shift(first, last, inside, p.c, source);
+    }
     for (int c = 0; c < image.channels; ++c)
       for (int y = 0; y < image.height; ++y)
         reverse_row(image.pixels + image.index(c, 0, 0) + source(y) * width + p.c - first,

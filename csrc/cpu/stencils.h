@@ -10,7 +10,7 @@ namespace pyaug::inline PYAUG_ISA {
 
 constexpr int kFiltered = 4096;  // pixels at a time
 
-#ifdef __AVX512BW__
+#ifdef __AVX512VBMI__
 // Columns of a stencil over 64 pixels, as sums of 16 bits: of the pixels with even places [0] and
 // of those with odd ones [1]. Bytes become numbers by a mask and a shift, without a permutation.
 struct Columns {

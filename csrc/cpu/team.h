@@ -98,7 +98,7 @@ class RowTeam : public SerialTeam {
   // core/team.h's count.
   template <class T, class Bin>
   void count(const T* plane, int64_t n, int first, const Bin& bin) {
-#ifdef __AVX512VPOPCNTDQ__
+#ifdef __AVX512VBMI__
     for (int64_t start = 0; start < n; start += kCounted) {
       const int here = static_cast<int>(std::min<int64_t>(kCounted, n - start));
       if constexpr (is_exact<T>) {

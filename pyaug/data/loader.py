@@ -87,13 +87,13 @@ class Loader:
 
     def _held(self, batches: tuple[Tensor, ...]) -> Iterator[Batch]:
         images, labels = self.split.images, self.split.labels
-        at_once = torch.cat(batches).to(self.device)  # one transfer an epoch
+        at_once = torch.cat(batches).to(self.device)  # one transfer for all
         for index in at_once.split(self.batch_size):
             yield Batch(images.index_select(0, index), labels.index_select(0, index), index)
 
     def _decoded(self, batches: tuple[Tensor, ...], epoch: int) -> Iterator[Batch]:
         at_once = torch.cat(batches)
-        others = self.split.labels[at_once], at_once  # one transfer an epoch, too
+        others = self.split.labels[at_once], at_once  # here, too, once for all batches
         parts = [other.to(self.device).split(self.batch_size) for other in others]
         decoded = DataLoader(
             _Decode(self.split.images),

@@ -123,6 +123,8 @@ def conduct(
         about = {"data": data.name, "train": data.train, **inputs}
         about = {k: v.fingerprint() if isinstance(v, Split) else v for k, v in about.items()}
         folder = None
+        # What is computed in lower precision says the search, not its caller.
+        stack.enter_context(torch.autocast(search.device.type, enabled=False))
         with search.world.together():
             if run is not None and search.world.rank == 0:
                 folder = stack.enter_context(Run(run, config, resume=resume, inputs=about))
@@ -151,10 +153,7 @@ def _fit(search: Search, folder: Run | None) -> None:
     with progress(f"search {search.method}", total, done=done * search.steps, **shown) as bar:
         while done < search.rounds and not search.finished:
             began, trained = time.monotonic(), search.trained
-            with torch.autocast(
-                search.device.type, enabled=False
-            ):  # the search's, not the caller's
-                facts = search.round(done, bar)
+            facts = search.round(done, bar)
             done += 1
             seconds = time.monotonic() - began - (search.trained - trained)
             with search.world.together():
