@@ -14,7 +14,7 @@ import torch
 from killing import started
 from scipy import stats
 
-from pyaug import Augment, InputError, Policy, data, ops, spaces
+from pyaug import Augment, InputError, Policy, _native, data, ops, planes, spaces
 from pyaug.policy import Candidate, SubPolicy
 from pyaug.search import aws, engine, proxies
 from pyaug.search.aws import Config
@@ -149,13 +149,20 @@ def test_the_tally_is_of_the_images_trained_on(small, monkeypatch):
     proxy, seen = shared(small, TINY), np.zeros((5, 5))
     torch.manual_seed(3)
     policy = aws.pair_policy(torch.rand(5, 5), FEW)
-    apply = Augment._run
+    sample, apply, drawn = _native.sample, planes.apply, []
 
-    def watch(self, batch, program, *others):
-        np.add.at(seen, (program.choice[:, 0].numpy(), program.choice[:, 2].numpy()), 1)
-        return apply(self, batch, program, *others)
+    def watch_sample(*given):
+        drawn.append(sample(*given))
+        return drawn[-1]
 
-    monkeypatch.setattr(Augment, "_run", watch)
+    def watch_apply(*given, **options):
+        choice = drawn[-1][3].numpy()
+        np.add.at(seen, (choice[:, 0], choice[:, 2]), 1)
+        return apply(*given, **options)
+
+    monkeypatch.setattr(_native, "unobserved", lambda images: False)  # not both in one call
+    monkeypatch.setattr(_native, "sample", watch_sample)
+    monkeypatch.setattr(planes, "apply", watch_apply)
     tally = torch.zeros(5, 5, dtype=torch.int64)
     proxy.trial(policy, 0, tally=tally)
     assert tally.tolist() == seen.tolist() and tally.sum() == TINY.steps * TINY.batch_size

@@ -59,7 +59,7 @@ class StubConfig:
 
 
 class _Stub(engine.Search):
-    method, steps = "stub", 1
+    method, steps, device = "stub", 1, torch.device("cpu")
 
     def __init__(self, data, config):
         self.config, self.rounds = config, config.rounds
