@@ -159,6 +159,7 @@ struct Draws {
 
   int64_t steps() const { return stages.size(1); }
 
+  // Refuses what does not fit; makes contiguous what need not be.
   void check() {
     require(stages.dim() == 3, "stages: expected (L, K, 2), got ", shape(stages));
     const int64_t policies = stages.size(0);

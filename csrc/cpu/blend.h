@@ -1,14 +1,10 @@
-// Two rows into one: Pillow's blend, and the ways of the bilinear rule.
+// Two rows into one: Pillow's blend, of any two or of a row and its luma.
 #pragma once
 
 #include <cmath>
 
 #include "blocks.h"
 #include "look_up.h"
-
-#ifdef __AVX512VBMI__
-#include <immintrin.h>
-#endif
 
 namespace pyaug::inline PYAUG_ISA {
 
@@ -62,8 +58,7 @@ class Blend {
     int64_t i = 0;
 #ifdef __AVX512VBMI__
     if (tabulated_) return by_tables(d, v, n, to);
-#endif
-#ifdef __AVX512VBMI__
+    // One of the few factors by which a sum is rounded to a whole number.
     const __m512 f = _mm512_set1_ps(factor_);
     const auto walk = [&]<bool held>() {
       for (; i + 64 <= n; i += 64) {
@@ -156,24 +151,6 @@ inline void color_row(const uint8_t* const in[3], const Blend& blend, int64_t n,
     luma_row(in[0] + i, in[1] + i, in[2] + i, count, d);
     for (int c = 0; c < 3; ++c) blend(d, in[c] + i, count, to[c] + i);
   }
-}
-
-inline void between_columns(const uint8_t* left, const uint8_t* right, const double* dx, int n,
-                            double* to) {
-  for (int i = 0; i < n; ++i) to[i] = between<double>(left[i], right[i], dx[i]);
-}
-
-// Between two bytes, so that nothing needs a clip.
-inline void between_rows(const double* top, const double* bottom, double dy, int n, uint8_t* to) {
-  int i = 0;
-#ifdef __AVX512VBMI__
-  for (; i + 8 <= n; i += 8) {
-    const __m512d a = _mm512_loadu_pd(top + i), b = _mm512_loadu_pd(bottom + i);
-    const __m256i whole = _mm512_maskz_cvttpd_epi32(0xff, between(a, b, _mm512_set1_pd(dy)));
-    _mm256_mask_cvtepi32_storeu_epi8(to + i, 0xff, whole);
-  }
-#endif
-  for (; i < n; ++i) to[i] = static_cast<uint8_t>(static_cast<int>(between(top[i], bottom[i], dy)));
 }
 
 }  // namespace pyaug::inline PYAUG_ISA

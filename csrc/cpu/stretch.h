@@ -2,10 +2,27 @@
 // rule where columns and rows do not depend on each other.
 #pragma once
 
-#include "blend.h"
 #include "look_up.h"
 
 namespace pyaug::inline PYAUG_ISA {
+
+inline void between_columns(const uint8_t* left, const uint8_t* right, const double* dx, int n,
+                            double* to) {
+  for (int i = 0; i < n; ++i) to[i] = between<double>(left[i], right[i], dx[i]);
+}
+
+// Between two bytes, so that nothing needs a clip.
+inline void between_rows(const double* top, const double* bottom, double dy, int n, uint8_t* to) {
+  int i = 0;
+#ifdef __AVX512VBMI__
+  for (; i + 8 <= n; i += 8) {
+    const __m512d a = _mm512_loadu_pd(top + i), b = _mm512_loadu_pd(bottom + i);
+    const __m256i whole = _mm512_maskz_cvttpd_epi32(0xff, between(a, b, _mm512_set1_pd(dy)));
+    _mm256_mask_cvtepi32_storeu_epi8(to + i, 0xff, whole);
+  }
+#endif
+  for (; i < n; ++i) to[i] = static_cast<uint8_t>(static_cast<int>(between(top[i], bottom[i], dy)));
+}
 
 #ifdef __AVX512VBMI__
 // row[at[i]] for the same `at` in many rows, 64 of them at a time. Where they lie within 64 bytes,

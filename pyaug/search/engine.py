@@ -123,7 +123,7 @@ def conduct(
         about = {"data": data.name, "train": data.train, **inputs}
         about = {k: v.fingerprint() if isinstance(v, Split) else v for k, v in about.items()}
         folder = None
-        # What is computed in lower precision says the search, not its caller.
+        # The search, not its caller, says what is computed in lower precision.
         stack.enter_context(torch.autocast(search.device.type, enabled=False))
         with search.world.together():
             if run is not None and search.world.rank == 0:
