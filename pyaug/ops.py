@@ -109,7 +109,7 @@ def _noise(noise: Tensor | None, generator, name: str, images: Tensor) -> Tensor
     if not isinstance(noise, Tensor) or tuple(noise.shape) != (count, 4):
         got = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
         raise InputError(f"{name}: noise: expected a tensor {(count, 4)}, got {got}")
-    return noise.to(images.device, torch.float32)[:, None]
+    return noise.to(images.device, torch.float32).unsqueeze(1)
 
 
 _SMALL = 1024  # images of a call that takes a quarter less time where these tensors are kept

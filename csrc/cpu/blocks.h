@@ -92,9 +92,9 @@ PYAUG_LANE void each_block(const Image<T>& image, const Use& use) {
 }
 
 // The blocks of a row.
-template <class Use>
+template <int most = kBlock, class Use>
 PYAUG_LANE void each_row_block(int width, const Use& use) {
-  for (int first = 0; first < width; first += kBlock) use(first, std::min(width, first + kBlock));
+  for (int first = 0; first < width; first += most) use(first, std::min(width, first + most));
 }
 
 }  // namespace pyaug::inline PYAUG_ISA

@@ -36,44 +36,79 @@ class ByteTable {
 };
 #endif
 
-// Rows of n <= kBlock bytes, of which those of `inside` come from other rows; the rest is filled.
-// (For so short a row a call of memcpy would take as long as the copy.)
-class RowCopy {
- public:
-  // `upward` says that the rows they come from are walked from the last to the first.
-  RowCopy(Interval inside, int n, bool upward = false)
-      : inside_(inside), n_(n), ahead_(upward ? -kAhead : kAhead) {
+inline void fill_row(uint8_t value, int64_t n, uint8_t* to) {
 #ifdef __AVX512VBMI__
-    for (int i = 0; i < n; i += 64) {
-      all_[i / 64] = first(n - i);
-      copied_[i / 64] = first(inside.last - i) & ~first(inside.first - i);
-    }
-#endif
-  }
-
-  // to[i] = from[i]; no byte of `from` outside `inside` is read.
-  void operator()(const uint8_t* from, uint8_t fill, uint8_t* to) const {
-#ifdef __AVX512VBMI__
-    const __m512i filling = _mm512_set1_epi8(static_cast<char>(fill));
-    for (int i = 0; i < n_; i += 64) {
-      fetch_ahead(from + i, to + i, ahead_);
-      _mm512_mask_storeu_epi8(to + i, all_[i / 64],
-                              _mm512_mask_loadu_epi8(filling, copied_[i / 64], from + i));
-    }
+  for (int64_t i = 0; i < n; i += 64)
+    _mm512_mask_storeu_epi8(to + i, first(n - i), _mm512_set1_epi8(static_cast<char>(value)));
 #else
-    std::fill(to, to + inside_.first, fill);
-    std::memcpy(to + inside_.first, from + inside_.first, static_cast<size_t>(inside_.count()));
-    std::fill(to + inside_.last, to + n_, fill);
+  std::fill(to, to + n, value);
 #endif
-  }
+}
 
- private:
-  Interval inside_;
-  int n_, ahead_;
-#ifdef __AVX512VBMI__
-  __mmask64 all_[kBlock / 64], copied_[kBlock / 64];
-#endif
+// Where a row's bytes come from: from[i] for the i of `inside`, the rest is filled.
+struct RowSource {
+  const uint8_t* from;
+  Interval inside;
 };
+
+constexpr int kRow = 256;  // bytes of a row that are moved at a time, whose numbers are bytes, too
+
+#ifdef __AVX512VBMI__
+template <int vectors, class Source>
+void move_vectors(int n, int rows, uint8_t fill, const Source source, int ahead, uint8_t* to,
+                  int64_t pitch) {
+  const __m512i filling = _mm512_set1_epi8(static_cast<char>(fill));
+  uint8_t numbers[kRow];
+  for (int i = 0; i < kRow; ++i) numbers[i] = static_cast<uint8_t>(i);
+  const __mmask64 last = first(n - 64 * (vectors - 1));
+  for (int y = 0; y < rows; ++y, to += pitch) {
+    const auto [from, inside] = source(y);
+    const __m512i begin = _mm512_set1_epi8(static_cast<char>(inside.first));
+    const __m512i reach = _mm512_set1_epi8(static_cast<char>(inside.count() - 1));
+#pragma GCC unroll 4
+    for (int k = 0; k < vectors; ++k) {
+      const int i = 64 * k;
+      fetch_ahead(from + i, to + i, ahead);
+      const __m512i number = _mm512_sub_epi8(_mm512_loadu_si512(numbers + i), begin);
+      const __mmask64 copied = inside.empty() ? 0 : _mm512_cmple_epu8_mask(number, reach);
+      const __m512i bytes = copied == ~__mmask64{0}
+                                ? _mm512_loadu_si512(from + i)
+                                : _mm512_mask_loadu_epi8(filling, copied, from + i);
+      if (k + 1 < vectors)
+        _mm512_storeu_si512(to + i, bytes);
+      else
+        _mm512_mask_storeu_epi8(to + i, last, bytes);
+    }
+  }
+}
+#endif
+
+// Rows of n <= kRow bytes, `pitch` apart, row y from source(y). (For so short a row a call of
+// memcpy would take as long as the copy.)
+template <class Source>
+void move_rows(int n, int rows, uint8_t fill, const Source source, int ahead, uint8_t* to,
+               int64_t pitch) {
+#ifdef __AVX512VBMI__
+  switch ((n + 63) / 64) {
+    case 1:
+      return move_vectors<1>(n, rows, fill, source, ahead, to, pitch);
+    case 2:
+      return move_vectors<2>(n, rows, fill, source, ahead, to, pitch);
+    case 3:
+      return move_vectors<3>(n, rows, fill, source, ahead, to, pitch);
+    default:
+      return move_vectors<4>(n, rows, fill, source, ahead, to, pitch);
+  }
+#else
+  static_cast<void>(ahead);
+  for (int y = 0; y < rows; ++y, to += pitch) {
+    const auto [from, inside] = source(y);
+    std::fill(to, to + inside.first, fill);
+    std::memcpy(to + inside.first, from + inside.first, static_cast<size_t>(inside.count()));
+    std::fill(to + inside.last, to + n, fill);
+  }
+#endif
+}
 
 // to[i] = from[-i].
 inline void reverse_row(const uint8_t* from, int n, uint8_t* to) {
@@ -89,15 +124,6 @@ inline void reverse_row(const uint8_t* from, int n, uint8_t* to) {
   }
 #else
   for (int i = 0; i < n; ++i) to[i] = from[-i];
-#endif
-}
-
-inline void fill_row(uint8_t value, int64_t n, uint8_t* to) {
-#ifdef __AVX512VBMI__
-  for (int64_t i = 0; i < n; i += 64)
-    _mm512_mask_storeu_epi8(to + i, first(n - i), _mm512_set1_epi8(static_cast<char>(value)));
-#else
-  std::fill(to, to + n, value);
 #endif
 }
 
@@ -247,44 +273,71 @@ constexpr bool permutes_small_planes = false;
 #ifdef __AVX512VBMI__
 constexpr bool moves_columns = true;
 
-// At most 32 columns of a plane, each moved by a number of rows: neighbours mostly by the same.
+// At most 64 columns of a plane, each moved by a number of rows of its own: by the digits of these
+// numbers to base four, one after the other, all columns at once.
 class ColumnMove {
  public:
-  ColumnMove(const int32_t* up, int n) : all_(static_cast<__mmask32>(first(n))) {
-    for (int i = 0; i < n; ++i) {
-      if (i == 0 || up[i] != up[i - 1]) {
-        up_[groups_] = up[i];
-        columns_[groups_++] = 0;
-      }
-      columns_[groups_ - 1] |= __mmask32{1} << i;
+  // As many of the columns from `first` on as move by less than kMost different numbers: column x
+  // comes from up(x) rows further down.
+  template <class Up>
+  ColumnMove(int first, int last, const Up& up) {
+    int least = up(first), most = least;
+    for (; columns_ < std::min(64, last - first); ++columns_) {
+      const int here = up(first + columns_);
+      least = std::min(least, here);
+      most = std::max(most, here);
+      if (most - least >= kMost) break;
+      least_ = least;
+      reach_ = most - least;
+    }
+    for (int i = 0; i < columns_; ++i) {
+      const int by = up(first + i) - least_;
+      for (int digit = 0; digit < 3; ++digit)
+        if (const int d = by >> (2 * digit) & 3) digits_[digit].is[d - 1] |= __mmask64{1} << i;
     }
   }
+  int columns() const { return columns_; }
 
-  // Row y of them in each of `channels` planes: to[i] is in[i] `up` rows further down, or the fill.
-  template <int channels>
-  void operator()(const uint8_t* in, int64_t area, int width, int height, int y,
-                  const uint8_t* fill, uint8_t* to) const {
-    __m256i row[channels] = {};
-    __mmask32 inside = 0;
-    for (int k = 0; k < groups_; ++k) {
-      const uint32_t from = static_cast<uint32_t>(y + up_[k]);
-      if (from >= static_cast<uint32_t>(height)) continue;
-      inside |= columns_[k];
-      const uint8_t* start = in + static_cast<int64_t>(from) * width;
-      // Or, as a masked load into `row` would wait for the one before.
-      for (int c = 0; c < channels; ++c)
-        row[c] = _mm256_or_si256(row[c], _mm256_maskz_loadu_epi8(columns_[k], start + c * area));
-    }
-    for (int c = 0; c < channels; ++c) {
-      const __m256i filling = _mm256_set1_epi8(static_cast<char>(fill[c]));
-      _mm256_mask_storeu_epi8(to + c * area, all_, _mm256_mask_blend_epi8(inside, filling, row[c]));
+  void operator()(const uint8_t* in, int64_t width, int height, uint8_t fill, Room& room,
+                  uint8_t* out) const {
+    const __mmask64 all = first(columns_);
+    const __m512i filling = _mm512_set1_epi8(static_cast<char>(fill));
+    __m512i* const rows = room.of<__m512i>(kRows + 2 * kMost);
+    for (int top = 0; top < height; top += kRows) {
+      const int count = std::min(kRows, height - top);
+      for (int i = 0; i < count + reach_; ++i) {
+        const int y = top + least_ + i;
+        const bool within = y >= 0 && y < height;
+
+        rows[i] = within ? _mm512_maskz_loadu_epi8(all, in + y * width) : filling;
+      }
+      int digit = 0, step = 1;
+      for (; step * 4 <= reach_; ++digit, step *= 4) {
+        const Digit columns = digits_[digit];
+        const int more = reach_ / (4 * step) * (4 * step);  // that later digits ask for
+        for (int i = 0; i < count + more; ++i) rows[i] = columns.of(rows + i, step);
+      }
+      const Digit columns = digits_[digit];
+      for (int i = 0; i < count; ++i)
+        _mm512_mask_storeu_epi8(out + (top + i) * width, all, columns.of(rows + i, step));
     }
   }
 
  private:
-  __mmask32 all_, columns_[32];
-  int32_t up_[32];
-  int groups_ = 0;
+  // The columns whose digit is 1, 2 and 3: they come from so many steps further down.
+  struct Digit {
+    __mmask64 is[3];
+    __m512i of(const __m512i* rows, int step) const {
+      __m512i row = rows[0];
+      for (int d = 0; d < 3; ++d) row = _mm512_mask_blend_epi8(is[d], row, rows[(d + 1) * step]);
+      return row;
+    }
+  };
+
+  static constexpr int kMost = 64;   // numbers of rows
+  static constexpr int kRows = 256;  // of the result that are made at a time
+  int columns_ = 0, least_ = 0, reach_ = 0;
+  Digit digits_[3] = {};
 };
 #else
 constexpr bool moves_columns = false;

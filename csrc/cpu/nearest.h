@@ -43,34 +43,33 @@ struct Transfer {
     inside.clip(x, 1, image.width);
     return inside.empty() ? Interval{0, 0} : Interval{inside.first - first, inside.last - first};
   }
-  // Columns [first, last) of row y: the pixels `x` to the right in row `source` of the image.
-  void shift_row(const RowCopy& copy, int c, int y, int first, int64_t x, int64_t source) const {
-    const uint8_t* plane = image.pixels + c * image.area();
-    copy(plane + source * image.width + x + first, fill[c], out + image.index(c, y, first));
-  }
-  // The same for all rows, of which the columns `inside`, counted from the first, come from the
-  // image: source(y) is its row, or lies outside it.
-  template <class Source>
-  void shift(int first, int last, Interval inside, int64_t x, const Source& source) const {
-    const RowCopy copy(inside, last - first, source(1) < source(0));
-    const RowCopy nothing({0, 0}, last - first);
-    const bool whole = inside.count() == image.width && x == 0;
-    for (int y = 0; y < image.height;) {
-      const int64_t from = source(y);
-      const bool within = from >= 0 && from < image.height;
-      int rows = 1;  // that follow one another here and there
-      if (whole && within)
-        while (y + rows < image.height && from + rows < image.height &&
-               source(y + rows) == from + rows)
-          ++rows;
-      for (int c = 0; c < image.channels; ++c)
-        if (rows > 1)
-          std::memcpy(out + image.index(c, y, 0),
-                      image.pixels + image.index(c, 0, 0) + from * image.width,
-                      static_cast<size_t>(rows) * image.width);
-        else
-          shift_row(within ? copy : nothing, c, y, first, x, within ? from : 0);
-      y += rows;
+  // Columns [first, last) of all rows, moved by whole numbers: column i of `columns`, counted from
+  // the first, comes from column i + x of the image, row y of `rows` from row step y + start; what
+  // lies outside the two is filled.
+  void shift(int first, int last, Interval columns, int64_t x, Interval rows, int64_t step,
+             int64_t start) const {
+    const int width = image.width, height = image.height;
+    if (rows.empty()) rows = {0, 0};
+    const int n = last - first, ahead = step < 0 ? -kAhead : kAhead;
+    const bool whole = columns.count() == width && step == 1;
+    for (int c = 0; c < image.channels; ++c) {
+      const uint8_t* const from =
+          image.pixels + image.index(c, 0, 0) + (step * rows.first + start) * width + x;
+      uint8_t* const to = out + image.index(c, 0, first);
+      const auto filled = [&](int begin, int end) {
+        const auto nothing = [from](int) { return RowSource{from, {0, 0}}; };
+        move_rows(n, end - begin, fill[c], nothing, ahead, to + int64_t{begin} * width, width);
+      };
+      filled(0, rows.first);
+      if (whole)
+        std::memcpy(to + int64_t{rows.first} * width, from,
+                    static_cast<size_t>(rows.count()) * static_cast<size_t>(width));
+      else
+        move_rows(
+            n, rows.count(), fill[c],
+            [=](int y) { return RowSource{from + step * width * y, columns}; }, ahead,
+            to + int64_t{rows.first} * width, width);
+      filled(rows.last, height);
     }
   }
 };
@@ -104,23 +103,38 @@ inline void separable(double slope, double start, int first, int last, int size,
   }
 }
 
+// What `separable` has found: the positions that come from the image, and whether all of them move
+// by one number.
+struct Moved {
+  Interval inside;
+  int by;
+  bool evenly;
+};
+inline Moved moved(const int32_t* from, int count) {
+  Interval inside{0, count};
+  while (!inside.empty() && from[inside.first] < 0) ++inside.first;
+  while (!inside.empty() && from[inside.last - 1] < 0) --inside.last;
+  if (inside.empty()) return {{0, 0}, 0, true};
+  const int by = from[inside.first] - inside.first;
+  int uneven = 0;
+  for (int i = inside.first; i < inside.last; ++i) uneven |= from[i] - i - by;
+  return {inside, by, uneven == 0};
+}
+
 // Rows by Affine::kSeparable: a column's source and a row's source do not depend on each other.
 inline void nearest_separable(const Transfer& transfer, const Affine& affine, Room& room) {
   const Matrix& m = affine.matrix;
   const int width = transfer.image.width, height = transfer.image.height;
-  int32_t* const row = room.of<int32_t>(height + 1);  // that shift() can ask which way they go
-  separable(m.e, m.f, 0, height + 1, height, row);
-  const auto source = [&](int y) { return row[y]; };
-  int32_t column[kBlock];
-  each_row_block(width, [&](int first, int last) {
+  int32_t* const row = room.of<int32_t>(height);
+  separable(m.e, m.f, 0, height, height, row);
+  const Moved rows = moved(row, height);
+  int32_t column[kRow];
+  each_row_block<kRow>(width, [&](int first, int last) {
     separable(m.a, m.c, first, last, width, column);
-    Interval inside{0, last - first};
-    while (!inside.empty() && column[inside.first] < 0) ++inside.first;
-    while (!inside.empty() && column[inside.last - 1] < 0) --inside.last;
-    const int shift = inside.empty() ? width : column[inside.first] - inside.first;
-    int bent = 0;
-    for (int i = inside.first; i < inside.last; ++i) bent |= column[i] - i - shift;
-    if (bent == 0) return transfer.shift(first, last, inside, shift - first, source);
+    const Moved columns = moved(column, last - first);
+    const Interval inside = columns.inside;
+    if (columns.evenly && rows.evenly)
+      return transfer.shift(first, last, inside, columns.by, rows.inside, 1, rows.by);
     for (int y = 0; y < height; ++y) {
       const int64_t from = row[y];
       const Interval here{first + inside.first, first + (from < 0 ? inside.first : inside.last)};
@@ -136,29 +150,42 @@ inline void nearest_separable(const Transfer& transfer, const Affine& affine, Ro
 inline bool only_columns_move(const int64_t* f) {
   return f[0] == 65536 && f[1] == 0 && f[2] >> 16 == 0 && f[4] == 65536;
 }
-inline void nearest_columns(const Transfer& transfer, const int64_t* f) {
+inline void nearest_columns(const Transfer& transfer, const int64_t* f, Room& room) {
 #ifdef __AVX512VBMI__
   const Image<uint8_t>& image = transfer.image;
-  for (int first = 0; first < image.width; first += 32) {
-    const int n = std::min(32, image.width - first);
-    int32_t up[32];
-    for (int i = 0; i < n; ++i) up[i] = static_cast<int32_t>((f[5] + f[3] * (first + i)) >> 16);
-    const ColumnMove move(up, n);
-    const auto walk = [&]<int channels>() {
-      for (int y = 0; y < image.height; ++y)
-        move.template operator()<channels>(image.pixels + first, image.area(), image.width,
-                                           image.height, y, transfer.fill,
-                                           transfer.out + image.index(0, y, first));
-    };
-    if (image.channels == 3)
-      walk.template operator()<3>();
-    else
-      walk.template operator()<1>();
+  for (int first = 0; first < image.width;) {
+    const ColumnMove move(first, image.width,
+                          [&](int x) { return static_cast<int>((f[5] + f[3] * x) >> 16); });
+    for (int c = 0; c < image.channels; ++c)
+      move(image.pixels + image.index(c, 0, first), image.width, image.height, transfer.fill[c],
+           room, transfer.out + image.index(c, 0, first));
+    first += move.columns();
   }
 #else
   static_cast<void>(transfer);
   static_cast<void>(f);
+  static_cast<void>(room);
 #endif
+}
+
+// Affine::kFixed where every row comes from one row, moved to the left or right as a whole.
+inline bool only_rows_move(const int64_t* f) { return f[0] == 65536 && f[3] == 0; }
+inline void nearest_sheared(const Transfer& transfer, const int64_t* f) {
+  const Image<uint8_t>& image = transfer.image;
+  const int width = image.width, height = image.height;
+  each_row_block<kRow>(width, [&](int first, int last) {
+    for (int c = 0; c < image.channels; ++c) {
+      const uint8_t* const plane = image.pixels + image.index(c, 0, first);
+      const auto source = [=](int y) {
+        const int64_t x = (f[2] + f[1] * y) >> 16, from = (f[5] + f[4] * y) >> 16;
+        const bool within = from >= 0 && from < height;
+        return RowSource{plane + from * width + x,
+                         within ? transfer.shifted(first, last, x) : Interval{0, 0}};
+      };
+      move_rows(last - first, height, transfer.fill[c], source, kAhead,
+                transfer.out + image.index(c, 0, first), width);
+    }
+  });
 }
 
 // Rows by Affine::kFixed. Of an image of three channels the pixels are put side by side first, so
@@ -167,25 +194,18 @@ inline void nearest_fixed(const Transfer& transfer, const Affine& affine, Room& 
   const int64_t* f = affine.fixed;
   const Image<uint8_t>& image = transfer.image;
   const int width = image.width, height = image.height;
-  const bool shears = f[0] == 65536 && f[3] == 0;
-  const bool together = image.channels == 3 && !shears;
+  const bool together = image.channels == 3;
   const int64_t area = image.area();
   uint32_t* const pixels = together ? room.of<uint32_t>(area) : nullptr;
   if (together) {
     const uint8_t* const planes[3] = {image.pixels, image.pixels + area, image.pixels + 2 * area};
     join_pixels(planes, area, pixels);
   }
-  const auto shift_sheared = [&](int y, int first, int last, int64_t x, int64_t from) {
-    const bool within = from >= 0 && from < height;
-    const RowCopy copy(within ? transfer.shifted(first, last, x) : Interval{0, 0}, last - first);
-    for (int c = 0; c < image.channels; ++c) transfer.shift_row(copy, c, y, first, x, from);
-  };
   int32_t source[kBlock];
   uint32_t row[kBlock];
   for (int y = 0; y < height; ++y) {
     const int64_t u = f[2] + f[1] * y, v = f[5] + f[4] * y;
     each_row_block(width, [&](int first, int last) {
-      if (shears) return shift_sheared(y, first, last, u >> 16, v >> 16);
       Interval inside{first, last};
       inside.clip(u, f[0], int64_t{width} << 16);
       inside.clip(v, f[3], int64_t{height} << 16);
@@ -253,7 +273,9 @@ inline bool nearest_rows(const Image<uint8_t>& image, const Affine& affine, cons
   else if (affine.path == Affine::kSeparable)
     nearest_separable(transfer, affine, room);
   else if (moves_columns && only_columns_move(affine.fixed))
-    nearest_columns(transfer, affine.fixed);
+    nearest_columns(transfer, affine.fixed, room);
+  else if (only_rows_move(affine.fixed))
+    nearest_sheared(transfer, affine.fixed);
   else
     nearest_fixed(transfer, affine, room);
   return true;
@@ -275,16 +297,17 @@ inline void rearrange_rows(const Image<uint8_t>& image, const Rearrangement& p, 
   const int width = image.width;
   const Transfer transfer(image, p.fill, out);
   if (is_small(image)) return rearrange_small(transfer, p);
-  const auto source = [&](int y) { return int64_t{p.e} * y + p.f; };
-  each_row_block(width, [&](int first, int last) {
+  Interval rows{0, image.height};
+  rows.clip(p.f, p.e, image.height);
+  each_row_block<kRow>(width, [&](int first, int last) {
     if (p.a == 1) {
       const Interval inside = transfer.shifted(first, last, p.c);
-      return transfer.shift(first, last, inside, p.c, source);
+      return transfer.shift(first, last, inside, p.c + first, rows, p.e, p.f);
     }
     for (int c = 0; c < image.channels; ++c)
       for (int y = 0; y < image.height; ++y)
-        reverse_row(image.pixels + image.index(c, 0, 0) + source(y) * width + p.c - first,
-                    last - first, out + image.index(c, y, first));
+        reverse_row(image.pixels + image.index(c, p.e * y + p.f, 0) + p.c - first, last - first,
+                    out + image.index(c, y, first));
   });
 }
 
