@@ -127,18 +127,16 @@ def apply(images, *others, out=None):
     Into ``out``, if it is given, which carries neither.
     """
     _refuse_tangents((images, *others))
-    entry, arguments = (_apply, others) if out is None else (_apply_out, (*others, out))
+    if out is not None:
+        _apply_out(images, *others, out)
+        _written(out)
+        return out
     plain = type(images) is torch.Tensor and not torch.compiler.is_compiling()
     if plain and images.dtype == torch.uint8:
         # There are no gradients: torch.library's autograd, 3 µs of Python a call, is left out.
         with torch._C._AutoDispatchBelowAutograd():
-            made = entry(images, *arguments)
-    else:
-        made = entry(images, *arguments)
-    if out is None:
-        return made
-    _written(out)
-    return out
+            return _apply(images, *others)
+    return _apply(images, *others)
 
 
 def augment(images, partners, *others, out):

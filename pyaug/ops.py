@@ -117,8 +117,8 @@ _SMALL = 1024  # images of a call that takes a quarter less time where these ten
 
 def _constants(code: int, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A step's operation, magnitude and noise, the latter two for those that read none."""
-    count = len(images)
-    usual = images.is_cpu and images.dtype == torch.uint8
+    count = images.shape[0]
+    usual = images.dtype == torch.uint8 and images.is_cpu
     if usual and count <= _SMALL and unobserved(images):  # else a fake or a proxy might be kept
         return _kept_constants(code, count)
     return _made_constants(code, count, images.device)

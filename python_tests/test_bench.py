@@ -416,7 +416,7 @@ def compared(library, name, views):
         ways = [w[n](case) for w in (libraries.EACH, libraries.WHOLE) for n in w
                 if n in (library, "Kornia, whole batch") and n.startswith(library)]  # fmt: skip
         for way in filter(None, ways):
-            off = (as_images(way()).float() - cases.ours(case).float()).abs().mean()
+            off = (as_images(way()).float() - cases.ours(case)().float()).abs().mean()
             assert off <= (0.0 if library == "Pillow" else TOLERANCES.get(name, 0.8))
 
 

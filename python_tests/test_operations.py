@@ -161,6 +161,21 @@ def test_uint8_on_ties(name, bilinear, device):
                 check_exact(name, image, magnitude, [0, 0, 0, 0], **options)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["shear_x", "shear_y", "rotate"])
+def test_uint8_along_every_slope(name, channels, device):
+    """Parts of 16 x 12, 64 and 256 pixels, just whole and not; from no slope to turned around."""
+    rng = np.random.default_rng([channels, *name.encode()])
+    slopes = [0.004, -0.03, 0.11, -0.3, 0.7, 0.999, -1.0, -1.6]
+    turns = [0.3, -7.7, 30, -44.9, 45, 60, -90.1, 135, 179.8, -180]
+    shapes = [(12, 86), (11, 100), (90, 16), (80, 15), (64, 64), (65, 129), (257, 40), (40, 300)]
+    for height, width in shapes:
+        image = draw_image(rng, channels, height, width)
+        for magnitude in turns if name == "rotate" else slopes:
+            options = {"bilinear": False, "fill": [12, 34, 56][:channels], "partner": image}
+            check_exact(name, image, magnitude, [0, 0, 0, 0], device=device, **options)
+
+
 def test_uint8_where_rounding_moves_the_last_column_out(device):
     """A shift by half a pixel but for 2^-45 of one: by whole numbers it would be inside."""
     image = np.random.default_rng(3).integers(0, 256, (3, 257, 257), dtype=np.uint8)

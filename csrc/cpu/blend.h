@@ -38,18 +38,20 @@ class Blend {
   explicit Blend(float factor) : factor_(factor) {
 #ifdef __AVX512VBMI__
     if (!ints_hold(factor)) return;
-    int lifted = 0;
+    int lifted = 0, whole_ones = 0;
     for (int i = 0; i < 256; ++i) {
       const float t = std::abs(factor * static_cast<float>(i));
       const int whole = static_cast<int>(t), next = whole + (t > static_cast<float>(whole));
       more_[i] = static_cast<uint8_t>(std::min(whole, 255));
       less_[i] = static_cast<uint8_t>(std::min(next, 255));
+      whole_ones += next == whole;
       // Sums are rounded. One that this lifts to the next whole number shows at the largest of
       // those that are not clipped, where floats lie furthest apart.
       lifted |= (whole < 255) & (static_cast<int>(static_cast<float>(254 - whole) + t) != 254);
       lifted |= (next < 256) & (static_cast<int>(255.0f - t) != 255 - next);
     }
     tabulated_ = lifted == 0;
+    one_table_ = whole_ones == 1;
 #endif
   }
 
@@ -57,7 +59,7 @@ class Blend {
   void operator()(const uint8_t* d, const uint8_t* v, int64_t n, uint8_t* to) const {
     int64_t i = 0;
 #ifdef __AVX512VBMI__
-    if (tabulated_) return by_tables(d, v, n, to);
+    if (tabulated_) return one_table_ ? by_tables<true>(d, v, n, to) : by_tables<false>(d, v, n, to);
     // One of the few factors by which a sum is rounded to a whole number.
     const __m512 f = _mm512_set1_ps(factor_);
     const auto walk = [&]<bool held>() {
@@ -79,12 +81,21 @@ class Blend {
   float factor_;
 #ifdef __AVX512VBMI__
   // Where no sum is rounded to a whole number, t - d depends on v - d alone, and bytes that
-  // saturate clip it.
+  // saturate clip it. With one table, what is rounded down takes one more than what is rounded up:
+  // no difference but 0 gives a whole number.
+  template <bool one_table>
   void by_tables(const uint8_t* d, const uint8_t* v, int64_t n, uint8_t* to) const {
-    const ByteTable more(more_), less(less_);
+    const ByteTable more(more_), less(one_table ? more_ : less_);
     const __mmask64 turned = factor_ < 0 ? ~__mmask64{0} : 0;
     const auto of = [&](__m512i from, __m512i at) {
       const __m512i apart = _mm512_or_si512(_mm512_subs_epu8(at, from), _mm512_subs_epu8(from, at));
+      if constexpr (one_table) {
+        const __mmask64 upwards =
+            turned ? _mm512_cmpge_epu8_mask(from, at) : _mm512_cmpge_epu8_mask(at, from);
+        const __m512i by = more[apart];
+        const __m512i down = _mm512_subs_epu8(_mm512_subs_epu8(from, by), _mm512_set1_epi8(1));
+        return _mm512_mask_adds_epu8(down, upwards, from, by);
+      }
       const __mmask64 upwards = turned ^ _mm512_cmpge_epu8_mask(at, from);
       const __m512i down = _mm512_subs_epu8(from, less[apart]);
       return _mm512_mask_adds_epu8(down, upwards, from, more[apart]);
@@ -100,7 +111,7 @@ class Blend {
         of(_mm512_maskz_loadu_epi8(rest, d + i), _mm512_maskz_loadu_epi8(rest, v + i)));
   }
 
-  bool tabulated_ = false;
+  bool tabulated_ = false, one_table_ = false;
   uint8_t more_[256], less_[256];
 #endif
 };

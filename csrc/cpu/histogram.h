@@ -5,9 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#ifdef __AVX512VBMI__
-#include <immintrin.h>
-#endif
+#include "transpose.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
@@ -21,32 +19,14 @@ inline void bits_of(const uint8_t* pixels, __m512i bit[8]) {
     for (int j = 0; j < 8; ++j) byte[8 * k + j] = static_cast<uint8_t>(8 * j + k);
   const __m512i order = _mm512_loadu_si512(byte);
   const __m512i diagonal = _mm512_set1_epi64(static_cast<int64_t>(0x8040201008040201));
-  __m512i row[8], pair[8];
+  __m512i row[8];
   for (int j = 0; j < 8; ++j) {
     // A product with the unit matrix transposes the other factor: 8 pixels by 8 bits.
     const __m512i eights = _mm512_loadu_si512(pixels + 64 * j);
     const __m512i bits = _mm512_gf2p8affine_epi64_epi8(diagonal, eights, 0);
     row[j] = _mm512_maskz_permutexvar_epi8(~__mmask64{0}, order, bits);
   }
-  // Its k-th 64 bits are bit k of 64 pixels. What follows transposes 8 rows of 8 such parts.
-  for (int j = 0; j < 8; j += 2) {
-    pair[j] = _mm512_maskz_unpacklo_epi64(0xff, row[j], row[j + 1]);
-    pair[j + 1] = _mm512_maskz_unpackhi_epi64(0xff, row[j], row[j + 1]);
-  }
-  const auto even = [](__m512i a, __m512i b) {
-    return _mm512_maskz_shuffle_i64x2(0xff, a, b, 0x88);
-  };
-  const auto odd = [](__m512i a, __m512i b) {
-    return _mm512_maskz_shuffle_i64x2(0xff, a, b, 0xdd);
-  };
-  for (int k = 0; k < 2; ++k) {
-    const __m512i even0 = even(pair[k], pair[k + 2]), even1 = even(pair[k + 4], pair[k + 6]);
-    const __m512i odd0 = odd(pair[k], pair[k + 2]), odd1 = odd(pair[k + 4], pair[k + 6]);
-    bit[k] = even(even0, even1);
-    bit[k + 2] = even(odd0, odd1);
-    bit[k + 4] = odd(even0, even1);
-    bit[k + 6] = odd(odd0, odd1);
-  }
+  transpose_eights(row, bit);  // its k-th 64 bits were bit k of 64 pixels
 }
 
 // has[v] says which pixels' four bits are the number v.

@@ -9,6 +9,7 @@
 #include "../ops/warp.h"
 #include "blocks.h"
 #include "look_up.h"
+#include "tiles.h"
 #include "transpose.h"
 
 namespace pyaug::inline PYAUG_ISA {
@@ -188,6 +189,20 @@ inline void nearest_sheared(const Transfer& transfer, const int64_t* f) {
   });
 }
 
+// Affine::kFixed by tiles; false where they do not serve.
+inline bool nearest_tiles(const Transfer& transfer, const int64_t* f) {
+#ifdef __AVX512VBMI__
+  const Image<uint8_t>& image = transfer.image;
+  const TileMove move(f, image.width, image.height);
+  if (move.serves()) move(image, transfer.fill, transfer.out);
+  return move.serves();
+#else
+  static_cast<void>(transfer);
+  static_cast<void>(f);
+  return false;
+#endif
+}
+
 // Rows by Affine::kFixed. Of an image of three channels the pixels are put side by side first, so
 // that one access fetches all three.
 inline void nearest_fixed(const Transfer& transfer, const Affine& affine, Room& room) {
@@ -276,7 +291,7 @@ inline bool nearest_rows(const Image<uint8_t>& image, const Affine& affine, cons
     nearest_columns(transfer, affine.fixed, room);
   else if (only_rows_move(affine.fixed))
     nearest_sheared(transfer, affine.fixed);
-  else
+  else if (!nearest_tiles(transfer, affine.fixed))
     nearest_fixed(transfer, affine, room);
   return true;
 }

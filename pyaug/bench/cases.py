@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,12 +67,12 @@ def magnitudes(operation: str, count: int) -> Tensor:
     return mirrored if _AXES[operation].random_sign else drawn
 
 
-def ours(work: Case, out: Tensor | None = None) -> Tensor:
-    """What pyaug makes of it, in a batch that is there already if one is given."""
+def ours(work: Case, out: Tensor | None = None) -> Callable[[], Tensor]:
+    """pyaug's call, into a batch that is there already if one is given."""
     row = OPERATIONS[work.operation]
     given = (work.magnitudes,) if row.has_magnitude else ()
     noise = {"noise": work.noise} if row.noise else {}
-    return getattr(ops, work.operation)(work.images, *given, **noise, out=out)
+    return partial(getattr(ops, work.operation), work.images, *given, **noise, out=out)
 
 
 # --- What follows from a magnitude and noise, for square images ----------------------------------

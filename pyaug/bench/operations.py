@@ -40,7 +40,7 @@ def rows(images: Tensor, *, whole: bool, lines: bool) -> Rows:
 
 def _measure(operation: str, images: Tensor, whole: bool, row: Row, watch: Watch) -> None:
     work = case(operation, images)
-    ours_too = Call(partial(ours, work, torch.empty_like(images)), len(images))
+    ours_too = Call(ours(work, torch.empty_like(images)), len(images))
     others = _calls(libraries.WHOLE, work) if whole else {}
     peers = _calls(libraries.EACH, work)
     race(row, watch, ours_too, copy=copying(images), peers=peers, others=others)
