@@ -59,7 +59,8 @@ class Blend {
   void operator()(const uint8_t* d, const uint8_t* v, int64_t n, uint8_t* to) const {
     int64_t i = 0;
 #ifdef __AVX512VBMI__
-    if (tabulated_) return one_table_ ? by_tables<true>(d, v, n, to) : by_tables<false>(d, v, n, to);
+    if (tabulated_)
+      return one_table_ ? by_tables<true>(d, v, n, to) : by_tables<false>(d, v, n, to);
     // One of the few factors by which a sum is rounded to a whole number.
     const __m512 f = _mm512_set1_ps(factor_);
     const auto walk = [&]<bool held>() {

@@ -1,12 +1,13 @@
-// A sum in doubles, in lanes of its own order: the compiler must not, and need not, change it.
+// Sums in lanes, which the compiler does not find by itself, or must not.
 #pragma once
 
 #include <cstring>
 
-#include "blocks.h"
+#include "look_up.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
+// In doubles, in an order of its own.
 class Sum {
  public:
   template <class F>
@@ -32,5 +33,24 @@ class Sum {
   using Lanes = double __attribute__((vector_size(64)));
   Lanes part_[4] = {};
 };
+
+// The sum of n <= kBlock bytes.
+inline int64_t sum_of_bytes(const uint8_t* bytes, int n) {
+  int64_t total = 0;
+#ifdef __AVX512VBMI__
+  __m512i sum = _mm512_setzero_si512();
+  for (int i = 0; i < n; i += 64)
+    sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_maskz_loadu_epi8(first(n - i), bytes + i),
+                                                _mm512_setzero_si512()));
+  int64_t lane[8];
+  _mm512_storeu_si512(lane, sum);
+  for (const int64_t part : lane) total += part;
+#else
+  uint32_t sum = 0;
+  for (int i = 0; i < n; ++i) sum += bytes[i];
+  total = sum;
+#endif
+  return total;
+}
 
 }  // namespace pyaug::inline PYAUG_ISA

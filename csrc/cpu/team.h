@@ -122,9 +122,7 @@ class RowTeam : public SerialTeam {
       uint8_t lumas[kBlock];
       if (image.channels == 3) luma_row(r + first, g + first, b + first, count, lumas);
       const uint8_t* const d = image.channels == 3 ? lumas : r + first;
-      uint32_t sum = 0;
-      for (int i = 0; i < count; ++i) sum += d[i];
-      total += sum;
+      total += sum_of_bytes(d, count);
     });
     return total;
   }
