@@ -63,7 +63,13 @@ struct CpuLauncher {
     chosen(task, scratch, begin, end);
   }
 
-  // Images differ in what their operations cost, so that threads take a few at a time.
+  // Images differ in what their operations cost: each thread has a share of them, of which it takes
+  // a few at a time, and then helps with the others'. (With one queue for all they would wait for
+  // each other at every turn, and an image seldom come to the thread whose caches hold it.)
+  struct alignas(64) Share {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
   template <class Task>
   static void each_image(const Tensor&, int64_t count, const Task& task,
                          const SampleTask* draw = nullptr) {
@@ -74,14 +80,21 @@ struct CpuLauncher {
     const int64_t few = std::max<int64_t>(1, count / (threads * 32 + 1));
     std::optional<Taken> taken;
     if (draw) taken.emplace(*draw, count);
-    std::atomic<int64_t> next{0};
-    torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+    const auto shares = std::make_unique<Share[]>(static_cast<size_t>(threads));
+    for (int64_t t = 0; t < threads; ++t) {
+      shares[t].next = t * count / threads;
+      shares[t].end = (t + 1) * count / threads;
+    }
+    torch::stable::parallel_for(0, threads, 1, [&](int64_t own, int64_t) {
       const std::unique_ptr<unsigned char[], decltype(free)> scratch(
           new (alignment) unsigned char[bytes], free);
-      for (int64_t begin; (begin = next.fetch_add(few)) < count;) {
-        const int64_t end = std::min(begin + few, count);
-        if (taken) run_chosen(taken->task, nullptr, begin, end);
-        run_chosen(task, scratch.get(), begin, end);
+      for (int64_t t = own; t < own + threads; ++t) {
+        Share& share = shares[t % threads];
+        for (int64_t begin; (begin = share.next.fetch_add(few)) < share.end;) {
+          const int64_t end = std::min(begin + few, share.end);
+          if (taken) run_chosen(taken->task, nullptr, begin, end);
+          run_chosen(task, scratch.get(), begin, end);
+        }
       }
     });
   }
