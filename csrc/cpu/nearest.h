@@ -1,5 +1,5 @@
-// Pixels moved by the nearest rule, in whole rows: a row that only shifts is copied, other rows are
-// gathered, and a small plane of bytes is permuted in registers.
+// Pixels moved by the nearest rule: rows and columns that only shift are copied, a rotation goes by
+// tiles, a small plane of bytes is permuted in registers, and what is left is gathered row by row.
 #pragma once
 
 #include <cstring>
@@ -8,7 +8,7 @@
 #include "../ops/rearrange.h"
 #include "../ops/warp.h"
 #include "blocks.h"
-#include "look_up.h"
+#include "moves.h"
 #include "tiles.h"
 #include "transpose.h"
 

@@ -13,7 +13,6 @@
 namespace pyaug::inline PYAUG_ISA {
 
 #ifdef __AVX512VBMI__
-constexpr bool moves_tiles = true;
 constexpr int kTileSide = 8;  // pixels of a side
 
 // One coordinate of where a tile's 64 pixels come from, as Affine::fixed counts it.
@@ -67,6 +66,7 @@ class TileAxis {
   __m512i step_[4];
 };
 
+// All pixels of an image. However a rotation turns a tile, it comes from at most 12 rows of 16.
 class TileMove {
  public:
   TileMove(const int64_t* f, int width, int height)
@@ -82,7 +82,7 @@ class TileMove {
   }
 
  private:
-  static constexpr int kColumns = 16, kRows = 12;  // that a rotation's tile comes from at most
+  static constexpr int kColumns = 16, kRows = 12;
   using Columns = TileAxis<kColumns>;
   using Rows = TileAxis<kRows>;
 
@@ -142,8 +142,6 @@ class TileMove {
   Columns x_;
   Rows y_;
 };
-#else
-constexpr bool moves_tiles = false;
 #endif
 
 }  // namespace pyaug::inline PYAUG_ISA
