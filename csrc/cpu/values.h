@@ -121,25 +121,28 @@ template <class T, class Use>
 void each_run_rearranged(const Image<T>& image, const Rearrangement& p, const Use& use) {
   using F = Compute<T>;
   F value[kBlock];
+  const int64_t step = int64_t{p.d} * image.width + p.a;
   for (int c = 0; c < image.channels; ++c)
-    for (int y = 0; y < image.height; ++y)
-      each_row_block(image.width, [&](int first, int last) {
+    each_part(image.width, image.height, [&](const Part& part) {
+      const int last = part.first + part.columns;
+      for (int y = part.y; y < part.y + part.rows; ++y) {
         const int64_t u = int64_t{p.b} * y + p.c, v = int64_t{p.e} * y + p.f;
-        Interval inside{first, last};
+        Interval inside{part.first, last};
         inside.clip(u, p.a, image.width);
         inside.clip(v, p.d, image.height);
-        if (inside.empty()) inside = {first, first};
-        const int64_t step = int64_t{p.d} * image.width + p.a;
+        if (inside.empty()) inside = {part.first, part.first};
         const T* from = image.pixels + c * image.area() + v * image.width + u + step * inside.first;
-        std::fill(value, value + (inside.first - first), F(p.fill[c]));
-        F* to = value + (inside.first - first);
-        if (step == 1)
-          for (int i = 0; i < inside.count(); ++i) to[i] = static_cast<F>(from[i]);
-        else
-          for (int i = 0; i < inside.count(); ++i) to[i] = static_cast<F>(from[step * i]);
-        std::fill(value + (inside.last - first), value + (last - first), F(p.fill[c]));
-        use(Run{c, image.index(0, y, first), last - first}, value, value);
-      });
+        F* const row = value + (y - part.y) * part.columns;
+        F* const to = row + (inside.first - part.first);
+        std::fill(row, to, F(p.fill[c]));
+        const auto move = [&](int64_t by) {
+          for (int i = 0; i < inside.count(); ++i) to[i] = static_cast<F>(from[by * i]);
+        };
+        step == 1 ? move(1) : step == -1 ? move(-1) : move(step);
+        std::fill(to + inside.count(), row + part.columns, F(p.fill[c]));
+      }
+      use(Run{c, image.index(0, part.y, part.first), part.count()}, value, value);
+    });
 }
 
 template <class T, class Use>
