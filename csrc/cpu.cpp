@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "cpu/instruction_sets.h"
 #include "cpu/kernels.h"
@@ -56,20 +57,71 @@ struct Taken {
   Taken(const Taken&) = delete;
 };
 
-struct CpuLauncher {
-  template <class Task>
-  static void run_chosen(const Task& task, unsigned char* scratch, int64_t begin, int64_t end) {
-    static const auto chosen = choose<Task>();
-    chosen(task, scratch, begin, end);
+template <class Task>
+void run_chosen(const Task& task, unsigned char* scratch, Turns& turns) {
+  static const auto chosen = choose<Task>();
+  chosen(task, scratch, turns);
+}
+
+class OneTurn final : public Turns {
+ public:
+  OneTurn(int64_t begin, int64_t end) : turn_{begin, end} {}
+  Turn next() override { return std::exchange(turn_, {0, 0}); }
+
+ private:
+  Turn turn_;
+};
+
+// Images differ in what their operations cost: each thread has a share of them, of which it takes
+// a few at a time, and then helps with the others'. (With one queue for all they would wait for
+// each other at every turn, and an image seldom come to the thread whose caches hold it.)
+class Shares {
+ public:
+  Shares(int64_t count, int64_t threads)
+      : threads_(threads),
+        few_(std::max<int64_t>(1, count / (threads * 32 + 1))),
+        shares_(std::make_unique<Share[]>(static_cast<size_t>(threads))) {
+    for (int64_t t = 0; t < threads; ++t) {
+      shares_[t].next = t * count / threads;
+      shares_[t].end = (t + 1) * count / threads;
+    }
   }
 
-  // Images differ in what their operations cost: each thread has a share of them, of which it takes
-  // a few at a time, and then helps with the others'. (With one queue for all they would wait for
-  // each other at every turn, and an image seldom come to the thread whose caches hold it.)
+  // The turns of one thread; what it draws for the images, if anything, it draws before each.
+  class Of final : public Turns {
+   public:
+    Of(Shares& all, int64_t own, const SampleTask* draw) : all_(all), own_(own), draw_(draw) {}
+    Turn next() override {
+      for (; helped_ < all_.threads_; ++helped_) {
+        Share& share = all_.shares_[(own_ + helped_) % all_.threads_];
+        const int64_t begin = share.next.fetch_add(all_.few_);
+        if (begin >= share.end) continue;
+        const int64_t end = std::min(begin + all_.few_, share.end);
+        if (draw_) {
+          OneTurn turn(begin, end);
+          run_chosen(*draw_, nullptr, turn);
+        }
+        return {begin, end};
+      }
+      return {0, 0};
+    }
+
+   private:
+    Shares& all_;
+    int64_t own_, helped_ = 0;
+    const SampleTask* draw_;
+  };
+
+ private:
   struct alignas(64) Share {
     std::atomic<int64_t> next;
     int64_t end;
   };
+  int64_t threads_, few_;
+  std::unique_ptr<Share[]> shares_;
+};
+
+struct CpuLauncher {
   template <class Task>
   static void each_image(const Tensor&, int64_t count, const Task& task,
                          const SampleTask* draw = nullptr) {
@@ -77,25 +129,14 @@ struct CpuLauncher {
     const size_t bytes = static_cast<size_t>(task.scratch_bytes());
     const auto free = [=](unsigned char* p) { ::operator delete[](p, alignment); };
     const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
-    const int64_t few = std::max<int64_t>(1, count / (threads * 32 + 1));
     std::optional<Taken> taken;
     if (draw) taken.emplace(*draw, count);
-    const auto shares = std::make_unique<Share[]>(static_cast<size_t>(threads));
-    for (int64_t t = 0; t < threads; ++t) {
-      shares[t].next = t * count / threads;
-      shares[t].end = (t + 1) * count / threads;
-    }
+    Shares shares(count, threads);
     torch::stable::parallel_for(0, threads, 1, [&](int64_t own, int64_t) {
       const std::unique_ptr<unsigned char[], decltype(free)> scratch(
           new (alignment) unsigned char[bytes], free);
-      for (int64_t t = own; t < own + threads; ++t) {
-        Share& share = shares[t % threads];
-        for (int64_t begin; (begin = share.next.fetch_add(few)) < share.end;) {
-          const int64_t end = std::min(begin + few, share.end);
-          if (taken) run_chosen(taken->task, nullptr, begin, end);
-          run_chosen(task, scratch.get(), begin, end);
-        }
-      }
+      Shares::Of turns(shares, own, taken ? &taken->task : nullptr);
+      run_chosen(task, scratch.get(), turns);
     });
   }
 
@@ -103,7 +144,8 @@ struct CpuLauncher {
     constexpr int64_t rows_worth_a_thread = 256;
     const Taken taken(draw, count);
     torch::stable::parallel_for(0, count, rows_worth_a_thread, [&](int64_t begin, int64_t end) {
-      run_chosen(taken.task, nullptr, begin, end);
+      OneTurn turn(begin, end);
+      run_chosen(taken.task, nullptr, turn);
     });
   }
 

@@ -13,7 +13,7 @@ namespace pyaug::inline PYAUG_ISA {
 constexpr int kPacket = 512;  // pixels whose bits fill a register
 
 // bit[k] holds bit k of every pixel; their order is the same in all of them.
-inline void bits_of(const uint8_t* pixels, __m512i bit[8]) {
+[[gnu::always_inline]] inline void bits_of(const uint8_t* pixels, __m512i bit[8]) {
   uint8_t byte[64];
   for (int k = 0; k < 8; ++k)
     for (int j = 0; j < 8; ++j) byte[8 * k + j] = static_cast<uint8_t>(8 * j + k);

@@ -15,13 +15,15 @@ using Team = RowTeam;
 #endif
 
 template <class Task>
-void run_here(const Task& task, unsigned char* scratch, int64_t begin, int64_t end) {
+void run_here(const Task& task, unsigned char* scratch, Turns& turns) {
   if constexpr (requires { task.scratch_bytes(); }) {
     Team team;
     TeamMemory memory;
-    for (int64_t b = begin; b < end; ++b) work(team, memory, task, b, scratch);
+    for (Turn turn; (turn = turns.next()).begin < turn.end;)
+      for (int64_t b = turn.begin; b < turn.end; ++b) work(team, memory, task, b, scratch);
   } else {
-    for (int64_t b = begin; b < end; ++b) work(task, b);
+    for (Turn turn; (turn = turns.next()).begin < turn.end;)
+      for (int64_t b = turn.begin; b < turn.end; ++b) work(task, b);
   }
 }
 
@@ -30,11 +32,11 @@ void run_here(const Task& task, unsigned char* scratch, int64_t begin, int64_t e
 
 namespace pyaug {
 
-#define PYAUG_DEFINE(...)                                                            \
-  template <>                                                                        \
-  void run<InstructionSet::PYAUG_ISA, __VA_ARGS__>(                                  \
-      const __VA_ARGS__& task, unsigned char* scratch, int64_t begin, int64_t end) { \
-    run_here(task, scratch, begin, end);                                             \
+#define PYAUG_DEFINE(...)                                                                  \
+  template <>                                                                              \
+  void run<InstructionSet::PYAUG_ISA, __VA_ARGS__>(const __VA_ARGS__& task,                \
+                                                   unsigned char* scratch, Turns& turns) { \
+    run_here(task, scratch, turns);                                                        \
   }
 #define PYAUG_DEFINE_FLOAT(T)       \
   PYAUG_DEFINE(ApplyTask<T>)        \

@@ -177,7 +177,7 @@ class SmallPermutation {
     }
   }
 
-  void operator()(const uint8_t* in, uint8_t fill, uint8_t* out) const {
+  [[gnu::always_inline]] void operator()(const uint8_t* in, uint8_t fill, uint8_t* out) const {
     __m512i part[16];
     for (int k = 0; k < 16; ++k) {
       part[k] = _mm512_maskz_loadu_epi8(first(n_ - 64 * k), in + 64 * k);
