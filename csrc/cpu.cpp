@@ -63,6 +63,7 @@ void run_chosen(const Task& task, unsigned char* scratch, Turns& turns) {
   chosen(task, scratch, turns);
 }
 
+// One turn, and no more.
 class OneTurn final : public Turns {
  public:
   OneTurn(int64_t begin, int64_t end) : turn_{begin, end} {}
