@@ -7,19 +7,18 @@
 
 namespace pyaug::inline PYAUG_ISA {
 
-// In doubles, in an order of its own; two at a time are first added as they are.
+// In doubles, in an order of its own.
 class Sum {
  public:
   template <class F>
   void add(const F* x, int n) {
     typedef F Pack __attribute__((vector_size(8 * sizeof(F))));
     int i = 0;
-    for (; i + 64 <= n; i += 64)
+    for (; i + 32 <= n; i += 32)
       for (int k = 0; k < 4; ++k) {
-        Pack one, other;
-        std::memcpy(&one, x + i + 8 * k, sizeof one);
-        std::memcpy(&other, x + i + 32 + 8 * k, sizeof other);
-        part_[k] += __builtin_convertvector(one + other, Lanes);
+        Pack eight;
+        std::memcpy(&eight, x + i + 8 * k, sizeof eight);
+        part_[k] += __builtin_convertvector(eight, Lanes);
       }
     for (; i < n; ++i) part_[0][i % 8] += static_cast<double>(x[i]);
   }
