@@ -86,9 +86,8 @@ def room(out: Any, images: Any, batch: Tensor, name: str) -> Tensor:
         raise InputError(f"{name}: out: expected {expected}, got {got}")
     if not out.is_contiguous():
         raise InputError(f"{name}: out: expected a contiguous tensor")
-    if images.dtype.is_floating_point:
-        refuse_gradient(out, "a tensor", name)
-        refuse_gradient(images, "images", name)
+    refuse_gradient(out, "a tensor", name)
+    refuse_gradient(images, "images", name)
     refuse_overlap(out, images, name)
     return out if out.dim() == 4 else out.view(batch.shape)
 

@@ -108,7 +108,7 @@ inline void bilinear_separable(const Image<uint8_t>& image, const Affine& affine
       inside.last = x + 1;
     }
     const int skip = inside.first - begin, count = inside.count();
-    const Stretch stretch(left + skip, right + skip, dx + skip, count);
+    const Stretch stretch(left + skip, right + skip, dx + skip, count, width);
     StretchedRow rows[2][kMaxChannels];
     int held[2] = {-1, -1};
     const auto row = [&](int y, int other) {
@@ -116,7 +116,7 @@ inline void bilinear_separable(const Image<uint8_t>& image, const Affine& affine
         if (held[k] == y) return k;
       const int k = held[0] == other ? 1 : 0;
       for (int c = 0; c < image.channels; ++c)
-        stretch.find(image.pixels + image.index(c, y, 0), width, rows[k][c]);
+        stretch.find(image.pixels + image.index(c, y, 0), rows[k][c]);
       held[k] = y;
       return k;
     };

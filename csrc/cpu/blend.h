@@ -3,124 +3,107 @@
 
 #include <cmath>
 
-#include "blocks.h"
+#include "lanes.h"
 #include "look_up.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
-#ifdef __AVX512VBMI__
-inline __m512 load_sixteen(const uint8_t* from) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  return _mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepu8_epi32(0xffff, bytes));
-}
-// Whole numbers, of at most 255 where ints do not hold all of them. What no int holds becomes the
-// smallest one; so does NaN, as the second of min's operands is the one that it hands on.
-template <bool ints_hold>
-__m512i truncated(__m512 t) {
-  if (!ints_hold) t = _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(255), t);
-  return _mm512_maskz_cvttps_epi32(0xffff, t);
-}
-// Whether ints hold what a blend of bytes by this factor gives.
-inline bool ints_hold(float factor) { return std::abs(factor) < 1e6f; }
-// 64 whole numbers as bytes, clipped by packs that saturate, which the compiler does not find.
-inline __m512i packed(const __m512i whole[4]) {
-  const __m512i low = _mm512_packs_epi32(whole[0], whole[1]);
-  const __m512i high = _mm512_packs_epi32(whole[2], whole[3]);
-  // The packs interleave quarters; this puts them in order again.
-  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-  return _mm512_maskz_permutexvar_epi32(0xffff, order, _mm512_packus_epi16(low, high));
-}
-#endif
-
-// Pillow's blend of bytes by one factor.
+// Pillow's blend of bytes by one factor f, in whole numbers where these give the same: but for the
+// roundings of float32, d + f (v - d) rounded down is d and f (v - d) rounded down. With n next to
+// f and s next to 65,536 (f - n), that is n (v - d) and the upper half of s (v - d).
 class Blend {
  public:
   explicit Blend(float factor) : factor_(factor) {
-#ifdef __AVX512VBMI__
-    if (!ints_hold(factor)) return;
-    int lifted = 0, whole_ones = 0;
+    const float size = std::abs(factor);
+    if (!(size < 100)) return;        // so that nothing overflows
+    int16_t grown[256], shrunk[256];  // |f| i and -|f| i, rounded down
+    int lifted = 0;
     for (int i = 0; i < 256; ++i) {
-      const float t = std::abs(factor * static_cast<float>(i));
-      const int whole = static_cast<int>(t), next = whole + (t > static_cast<float>(whole));
-      more_[i] = static_cast<uint8_t>(std::min(whole, 255));
-      less_[i] = static_cast<uint8_t>(std::min(next, 255));
-      whole_ones += next == whole;
-      // Sums are rounded. One that this lifts to the next whole number shows at the largest of
-      // those that are not clipped, where floats lie furthest apart.
-      lifted |= (whole < 255) & (static_cast<int>(static_cast<float>(254 - whole) + t) != 254);
-      lifted |= (next < 256) & (static_cast<int>(255.0f - t) != 255 - next);
+      const float t = size * static_cast<float>(i);
+      const int below = static_cast<int>(t);
+      const float more = t - static_cast<float>(below);
+      grown[i] = static_cast<int16_t>(below);
+      shrunk[i] = static_cast<int16_t>(-below - (more > 0));
+      // Sums of less than 256 are rounded to no coarser parts than 2^-16: only what lies within
+      // half of that may come to a whole number.
+      lifted |= ((more > 0) & (more <= 0x1p-17f)) | (more >= 1 - 0x1p-17f);
     }
-    tabulated_ = lifted == 0;
-    one_table_ = whole_ones == 1;
-#endif
+    whole_ = static_cast<int16_t>(std::floor(factor + 0.5f));
+    const bool falling = factor < 0;
+    in_shorts_ = !lifted && fits(1, falling ? shrunk : grown, up_) &&
+                 fits(-1, falling ? grown : shrunk, down_);
   }
 
-  // to[i] = blend(d[i], v[i], factor).
+  // to[i] = blend(d[i], v[i], f); `to` may be d.
   void operator()(const uint8_t* d, const uint8_t* v, int64_t n, uint8_t* to) const {
-    int64_t i = 0;
-#ifdef __AVX512VBMI__
-    if (tabulated_)
-      return one_table_ ? by_tables<true>(d, v, n, to) : by_tables<false>(d, v, n, to);
-    // One of the few factors by which a sum is rounded to a whole number.
-    const __m512 f = _mm512_set1_ps(factor_);
-    const auto walk = [&]<bool held>() {
-      for (; i + 64 <= n; i += 64) {
-        __m512i whole[4];
-        for (int k = 0; k < 4; ++k) {
-          const __m512 from = load_sixteen(d + i + 16 * k), at = load_sixteen(v + i + 16 * k);
-          whole[k] = truncated<held>(from + f * (at - from));
-        }
-        _mm512_storeu_si512(to + i, packed(whole));
-      }
-    };
-    ints_hold(factor_) ? walk.operator()<true>() : walk.operator()<false>();
-#endif
-    for (; i < n; ++i) to[i] = blend(d[i], v[i], factor_);
+    if (in_shorts_)
+      with_steps([&](const auto& of) {
+        each_register<2>({d, v}, n, to, [&](const Bytes(&in)[2]) {
+          const Halves<Shorts> from = widened(in[0]), at = widened(in[1]);
+          return narrowed(Halves<Shorts>{of(from.low, at.low), of(from.high, at.high)});
+        });
+      });
+    else
+      for (int64_t i = 0; i < n; ++i) to[i] = blend(d[i], v[i], factor_);
+  }
+  // to[i] = blend(d, v[i], f).
+  void operator()(uint8_t d, const uint8_t* v, int64_t n, uint8_t* to) const {
+    if (in_shorts_) {
+      const Shorts from = Shorts{} + d;
+      with_steps([&](const auto& of) {
+        each_register<1>({v}, n, to, [&](const Bytes(&in)[1]) {
+          const Halves<Shorts> at = widened(in[0]);
+          return narrowed(Halves<Shorts>{of(from, at.low), of(from, at.high)});
+        });
+      });
+    } else {
+      uint8_t table[256];
+      for (int i = 0; i < 256; ++i) table[i] = blend(d, i, factor_);
+      look_up(table, v, n, to);
+    }
   }
 
  private:
-  float factor_;
-#ifdef __AVX512VBMI__
-  // Where no sum is rounded to a whole number, t - d depends on v - d alone, and bytes that
-  // saturate clip it. With one table, what is rounded down takes one more than what is rounded up:
-  // no difference but 0 gives a whole number.
-  template <bool one_table>
-  void by_tables(const uint8_t* d, const uint8_t* v, int64_t n, uint8_t* to) const {
-    const ByteTable more(more_), less(one_table ? more_ : less_);
-    const __mmask64 turned = factor_ < 0 ? ~__mmask64{0} : 0;
-    const auto of = [&](__m512i from, __m512i at) {
-      const __m512i apart = _mm512_or_si512(_mm512_subs_epu8(at, from), _mm512_subs_epu8(from, at));
-      if constexpr (one_table) {
-        const __mmask64 upwards =
-            turned ? _mm512_cmpge_epu8_mask(from, at) : _mm512_cmpge_epu8_mask(at, from);
-        const __m512i by = more[apart];
-        const __m512i down = _mm512_subs_epu8(_mm512_subs_epu8(from, by), _mm512_set1_epi8(1));
-        return _mm512_mask_adds_epu8(down, upwards, from, by);
+  // Whether one of the s next to f's moves by moves[i] for all differences sign * i.
+  bool fits(int sign, const int16_t moves[256], int16_t& s) const {
+    constexpr int lanes = sizeof(Shorts) / sizeof s;
+    Shorts first;
+    for (int k = 0; k < lanes; ++k) first[k] = static_cast<int16_t>(sign * k);
+    const int nearest = static_cast<int>(std::lround((factor_ - whole_) * 65536));
+    for (const int tried : {nearest, nearest + 1, nearest - 1}) {
+      s = static_cast<int16_t>(tried);
+      const Shorts all = Shorts{} + s, whole = Shorts{} + whole_;
+      Shorts apart = first, wrong{};
+      for (int i = 0; i < 256; i += lanes, apart += static_cast<int16_t>(sign * lanes)) {
+        Shorts expected;
+        std::memcpy(&expected, moves + i, sizeof expected);
+        wrong |= (apart * whole + high_product(apart, all)) ^ expected;
       }
-      const __mmask64 upwards = turned ^ _mm512_cmpge_epu8_mask(at, from);
-      const __m512i down = _mm512_subs_epu8(from, less[apart]);
-      return _mm512_mask_adds_epu8(down, upwards, from, more[apart]);
-    };
-    int64_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-      fetch_ahead(v + i, to + i);
-      _mm512_storeu_si512(to + i, of(_mm512_loadu_si512(d + i), _mm512_loadu_si512(v + i)));
+      if (flags((Bytes)wrong) == 0) return true;
     }
-    const __mmask64 rest = first(n - i);
-    _mm512_mask_storeu_epi8(
-        to + i, rest,
-        of(_mm512_maskz_loadu_epi8(rest, d + i), _mm512_maskz_loadu_epi8(rest, v + i)));
+    return false;
+  }
+  template <class Use>
+  void with_steps(const Use& use) const {
+    const Shorts whole = Shorts{} + whole_, up = Shorts{} + up_, down = Shorts{} + down_;
+    if (up_ == down_)
+      use([=](Shorts d, Shorts v) { return d + (v - d) * whole + high_product(v - d, up); });
+    else
+      use([=](Shorts d, Shorts v) {
+        const Shorts apart = v - d, s = up ^ ((up ^ down) & (apart >> 15));
+        return d + apart * whole + high_product(apart, s);
+      });
   }
 
-  bool tabulated_ = false, one_table_ = false;
-  uint8_t more_[256], less_[256];
-#endif
+  float factor_;
+  int16_t whole_ = 0, up_ = 0, down_ = 0;  // s where v > d, and where v < d
+  bool in_shorts_ = false;
 };
 
 // The luma of `count` pixels.
 inline void luma_row(const uint8_t* r, const uint8_t* g, const uint8_t* b, int count, uint8_t* to) {
-  int i = 0;
 #ifdef __AVX512VBMI__
+  int i = 0;
   // Four bytes a pixel: red, blue and green twice, as a signed byte holds only half of its weight.
   // A weight comes in two parts, of which the first counts 256 times.
   constexpr int half = kLumaG / 2;
@@ -150,8 +133,29 @@ inline void luma_row(const uint8_t* r, const uint8_t* g, const uint8_t* b, int c
     const __m512i second = _mm512_permutex2var_epi8(sum[2], places, sum[3]);
     _mm512_storeu_si512(to + i, _mm512_mask_blend_epi8(0xff00ff00ff00ff00, first, second));
   }
-#endif
   for (; i < count; ++i) to[i] = static_cast<uint8_t>(luma(r[i], g[i], b[i]));
+#else
+  // A weight comes in two parts, of which the first counts 256 times: so all sums fit 16 bits.
+  struct Parts {
+    uint16_t coarse;
+    int16_t fine;
+    constexpr explicit Parts(int weight)
+        : coarse(static_cast<uint16_t>((weight + 128) / 256)),
+          fine(static_cast<int16_t>(weight - 256 * coarse)) {}
+  };
+  const auto luma = [](Shorts red, Shorts green, Shorts blue) {
+    constexpr Parts r(kLumaR), g(kLumaG), b(kLumaB);
+    const Shorts low = red * r.fine + green * g.fine + blue * b.fine;
+    const UnsignedShorts high = (UnsignedShorts)red * r.coarse + (UnsignedShorts)green * g.coarse +
+                                (UnsignedShorts)blue * b.coarse + 128;
+    return (Shorts)((high + (UnsignedShorts)(low >> 8)) >> 8);
+  };
+  each_register<3>({r, g, b}, count, to, [&](const Bytes(&in)[3]) {
+    const Halves<Shorts> red = widened(in[0]), green = widened(in[1]), blue = widened(in[2]);
+    return narrowed(
+        Halves<Shorts>{luma(red.low, green.low, blue.low), luma(red.high, green.high, blue.high)});
+  });
+#endif
 }
 
 // Pillow's Color: rows of red, green and blue blended with their luma.

@@ -48,17 +48,24 @@ inline void look_up(const uint8_t* table, const uint8_t* in, int64_t n, uint8_t*
 #else
   int64_t i = 0;
 #ifdef __AVX2__
-  // Sixteen tables of sixteen entries. A shuffle gives zero where an index's top bit is set, and
-  // that is wherever the upper half of the byte is not the table's number.
+  // Sixteen tables of sixteen entries, which a shuffle finds by the lower half of a byte; it gives
+  // zero where the byte's top bit is set. In each half of the table, a byte less 16 k is without it
+  // for all k up to the byte's own: entries that hold what changes from one k to the next one
+  // leave, together, its own.
+  uint8_t change[256];
+  for (int v = 0; v < 256; ++v) change[v] = table[v] ^ (v % 128 < 16 ? 0 : table[v - 16]);
+  const auto entries = [&](int k) {
+    return _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(change + 16 * k)));
+  };
   for (; i + 32 <= n; i += 32) {
-    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i));
-    __m256i found = _mm256_setzero_si256();
-    for (int k = 0; k < 16; ++k) {
-      const __m256i entries = _mm256_broadcastsi128_si256(
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(table + 16 * k)));
-      const __m256i own = _mm256_xor_si256(v, _mm256_set1_epi8(static_cast<char>(16 * k)));
-      const __m256i index = _mm256_adds_epu8(own, _mm256_set1_epi8(0x70));
-      found = _mm256_or_si256(found, _mm256_shuffle_epi8(entries, index));
+    __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i));
+    __m256i high = _mm256_xor_si256(low, _mm256_set1_epi8(-128)), found{};
+    for (int k = 0; k < 8; ++k) {
+      found = _mm256_xor_si256(found, _mm256_shuffle_epi8(entries(k), low));
+      found = _mm256_xor_si256(found, _mm256_shuffle_epi8(entries(k + 8), high));
+      low = _mm256_subs_epi8(low, _mm256_set1_epi8(16));
+      high = _mm256_subs_epi8(high, _mm256_set1_epi8(16));
     }
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), found);
   }

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "look_up.h"
+#include "lanes.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
@@ -36,21 +36,21 @@ class Sum {
 
 // The sum of n <= kBlock bytes.
 inline int64_t sum_of_bytes(const uint8_t* bytes, int n) {
+#ifdef PYAUG_WIDE
+  Wide sum{};
+  const auto add = [&](Bytes some) { sum += PYAUG_WIDE(sad_epu8)((Wide)some, Wide{}); };
+  constexpr int size = sizeof(Bytes);
+  int i = 0;
+  for (; i + size <= n; i += size) add(load_bytes(bytes + i, size));
+  if (i < n) add(load_bytes(bytes + i, n - i));
   int64_t total = 0;
-#ifdef __AVX512VBMI__
-  __m512i sum = _mm512_setzero_si512();
-  for (int i = 0; i < n; i += 64)
-    sum = _mm512_add_epi64(sum, _mm512_sad_epu8(_mm512_maskz_loadu_epi8(first(n - i), bytes + i),
-                                                _mm512_setzero_si512()));
-  int64_t lane[8];
-  _mm512_storeu_si512(lane, sum);
-  for (const int64_t part : lane) total += part;
+  for (size_t k = 0; k < sizeof sum / sizeof total; ++k) total += sum[k];
+  return total;
 #else
   uint32_t sum = 0;
   for (int i = 0; i < n; ++i) sum += bytes[i];
-  total = sum;
+  return sum;
 #endif
-  return total;
 }
 
 }  // namespace pyaug::inline PYAUG_ISA

@@ -39,6 +39,9 @@ bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parame
     blend(image.pixels, partner, image.size(), out);
   } else if constexpr (std::is_same_v<Op, Identity>) {
     std::memcpy(out, image.pixels, static_cast<size_t>(image.size()));
+  } else if constexpr (requires { Op::flat(p); }) {
+    const Blend blend(static_cast<float>(p.factor));
+    blend(static_cast<uint8_t>(Op::flat(p)), image.pixels, image.size(), out);
   } else if constexpr (OfPoints<Op>) {
     for (int c = 0; c < image.channels; ++c) {
       const uint8_t* in = image.pixels + c * area;

@@ -1,0 +1,153 @@
+// Registers of bytes as numbers of 16 and 32 bits, by what the compiler's vectors lack.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+#include "blocks.h"
+
+namespace pyaug::inline PYAUG_ISA {
+
+#if defined(__AVX512BW__)
+#define PYAUG_WIDE(name) _mm512_##name
+using Wide = __m512i;
+#elif defined(__AVX2__)
+#define PYAUG_WIDE(name) _mm256_##name
+using Wide = __m256i;
+#elif defined(__SSE2__)
+#define PYAUG_WIDE(name) _mm_##name
+using Wide = __m128i;
+#else
+using Wide = uint8_t __attribute__((vector_size(16)));
+#endif
+using Bytes = uint8_t __attribute__((vector_size(sizeof(Wide))));
+using Shorts = int16_t __attribute__((vector_size(sizeof(Wide))));
+using UnsignedShorts = uint16_t __attribute__((vector_size(sizeof(Wide))));
+using Ints = int32_t __attribute__((vector_size(sizeof(Wide))));
+using Floats = float __attribute__((vector_size(sizeof(Wide))));
+
+// A register in two. Which lanes are the lower ones is the same for all registers.
+template <class Lanes>
+struct Halves {
+  Lanes low, high;
+};
+
+#ifdef PYAUG_WIDE
+inline Halves<Shorts> widened(Bytes bytes) {
+  const Wide all = (Wide)bytes, zero{};
+  return {(Shorts)PYAUG_WIDE(unpacklo_epi8)(all, zero),
+          (Shorts)PYAUG_WIDE(unpackhi_epi8)(all, zero)};
+}
+// Each times 65,536.
+inline Halves<Ints> shifted(Shorts shorts) {
+  const Wide all = (Wide)shorts, zero{};
+  return {(Ints)PYAUG_WIDE(unpacklo_epi16)(zero, all), (Ints)PYAUG_WIDE(unpackhi_epi16)(zero, all)};
+}
+// Clipped to what 16 bits hold.
+inline Shorts narrowed(Halves<Ints> halves) {
+  return (Shorts)PYAUG_WIDE(packs_epi32)((Wide)halves.low, (Wide)halves.high);
+}
+// Clipped to 0 .. 255.
+inline Bytes narrowed(Halves<Shorts> halves) {
+  return (Bytes)PYAUG_WIDE(packus_epi16)((Wide)halves.low, (Wide)halves.high);
+}
+// a b / 65,536, rounded down.
+inline Shorts high_product(Shorts a, Shorts b) {
+  return (Shorts)PYAUG_WIDE(mulhi_epi16)((Wide)a, (Wide)b);
+}
+#else
+inline Halves<Shorts> widened(Bytes bytes) {
+  Halves<Shorts> halves;
+  for (int i = 0; i < 8; ++i) {
+    halves.low[i] = bytes[i];
+    halves.high[i] = bytes[i + 8];
+  }
+  return halves;
+}
+inline Halves<Ints> shifted(Shorts shorts) {
+  Halves<Ints> halves;
+  for (int i = 0; i < 4; ++i) {
+    halves.low[i] = shorts[i] * 65536;
+    halves.high[i] = shorts[i + 4] * 65536;
+  }
+  return halves;
+}
+inline Shorts narrowed(Halves<Ints> halves) {
+  const auto clip = [](int v) { return static_cast<int16_t>(std::clamp(v, -32768, 32767)); };
+  Shorts shorts;
+  for (int i = 0; i < 4; ++i) {
+    shorts[i] = clip(halves.low[i]);
+    shorts[i + 4] = clip(halves.high[i]);
+  }
+  return shorts;
+}
+inline Bytes narrowed(Halves<Shorts> halves) {
+  const auto clip = [](int v) { return static_cast<uint8_t>(std::clamp(v, 0, 255)); };
+  Bytes bytes;
+  for (int i = 0; i < 8; ++i) {
+    bytes[i] = clip(halves.low[i]);
+    bytes[i + 8] = clip(halves.high[i]);
+  }
+  return bytes;
+}
+inline Shorts high_product(Shorts a, Shorts b) {
+  Shorts high;
+  for (int i = 0; i < 8; ++i) high[i] = static_cast<int16_t>((int32_t{a[i]} * b[i]) >> 16);
+  return high;
+}
+#endif
+
+// A bit for each byte: whether it is not 0.
+inline uint64_t flags(Bytes bytes) {
+#if defined(__AVX512BW__)
+  return _mm512_test_epi8_mask((Wide)bytes, (Wide)bytes);
+#elif defined(PYAUG_WIDE)
+  const auto zeros = PYAUG_WIDE(movemask_epi8)((Wide)(bytes == 0));
+  return static_cast<uint32_t>(zeros) ^ ((uint64_t{1} << sizeof bytes) - 1);
+#else
+  uint64_t set = 0;
+  for (size_t k = 0; k < sizeof bytes; ++k) set |= uint64_t{bytes[k] != 0} << k;
+  return set;
+#endif
+}
+
+// The first n bytes from there; at most a register of them, and then zeros.
+inline Bytes load_bytes(const uint8_t* from, int64_t n) {
+  Bytes bytes{};
+  if (n >= int64_t{sizeof bytes})
+    std::memcpy(&bytes, from, sizeof bytes);
+  else
+    std::memcpy(&bytes, from, static_cast<size_t>(n));
+  return bytes;
+}
+// The first n of them, or all.
+inline void store_bytes(Bytes bytes, uint8_t* to, int64_t n) {
+  if (n >= int64_t{sizeof bytes})
+    std::memcpy(to, &bytes, sizeof bytes);
+  else
+    std::memcpy(to, &bytes, static_cast<size_t>(n));
+}
+
+// to = of(a register of each row), for n bytes of them; `to` may be one of the rows.
+template <int rows, class Of>
+PYAUG_LANE void each_register(const uint8_t* const (&row)[rows], int64_t n, uint8_t* to,
+                              const Of& of) {
+  constexpr int64_t size = sizeof(Bytes);
+  const auto one = [&](int64_t i, int64_t count) {
+    Bytes in[rows];
+    for (int r = 0; r < rows; ++r) in[r] = load_bytes(row[r] + i, count);
+    store_bytes(of(in), to + i, count);
+  };
+  int64_t i = 0;
+  for (; i + size <= n; i += size) {
+    if (i % 64 == 0) fetch_ahead(row[rows - 1] + i, to + i);
+    one(i, size);
+  }
+  if (i < n) one(i, n - i);
+}
+
+}  // namespace pyaug::inline PYAUG_ISA
