@@ -134,7 +134,9 @@ def test_blends_of_all_bytes(device):
     rng = np.random.default_rng(6)
     # Where sums are rounded to whole numbers: 0.3, 0.6, 1.06, 1.18, 1.3 and their negatives.
     factors = [0, 0.1, 0.3, 0.5, 0.6, 1, 1.06, 1.18, 1.3, 1.9, 2, 10, 300, 1e5, 1e7, 3e38]
-    factors = np.float32([*factors, *rng.uniform(0.1, 1.9, 40), *rng.uniform(0, 1e-3, 10)])
+    factors += [np.nextafter(np.float32(f), np.float32(to)) for f in (1, 1.5) for to in (0, 9)]
+    factors += [*rng.uniform(0.1, 1.9, 40), *rng.uniform(0, 1e-3, 10), *rng.uniform(0, 101, 20)]
+    factors = np.float32(factors)
     for factor in [*factors, *-factors, np.float32("inf"), np.float32("nan")]:
         with np.errstate(invalid="ignore", over="ignore"):
             t = d.astype(np.float32) + factor * (v.astype(np.float32) - d.astype(np.float32))
@@ -142,6 +144,10 @@ def test_blends_of_all_bytes(device):
         options = {"bilinear": False, "fill": [0], "partner": v[None], "device": device}
         got = run("sample_pairing", d[None], factor, [0, 0, 0, 0], **options).cpu().numpy()
         assert np.array_equal(got[0], expected.astype(np.uint8)), factor
+        # With one d for all v: black, and the mean of all bytes, rounded.
+        for name, mean in (("brightness", 0), ("contrast", 128)):
+            got = run(name, v[None], factor, [0, 0, 0, 0], **options).cpu().numpy()
+            assert np.array_equal(got[0, 0], expected[mean].astype(np.uint8)), (name, factor)
 
 
 GEOMETRY = [name for name, row in references.OPERATIONS.items() if row.interpolates]

@@ -100,62 +100,26 @@ class Blend {
   bool in_shorts_ = false;
 };
 
+// A weight of the luma in two parts, of which the first counts 256 times.
+constexpr int16_t coarse(int weight) { return static_cast<int16_t>((weight + 128) / 256); }
+constexpr int16_t fine(int weight) { return static_cast<int16_t>(weight - 256 * coarse(weight)); }
+
 // The luma of `count` pixels.
 inline void luma_row(const uint8_t* r, const uint8_t* g, const uint8_t* b, int count, uint8_t* to) {
-#ifdef __AVX512VBMI__
-  int i = 0;
-  // Four bytes a pixel: red, blue and green twice, as a signed byte holds only half of its weight.
-  // A weight comes in two parts, of which the first counts 256 times.
-  constexpr int half = kLumaG / 2;
-  const auto weights = [](int red, int blue, int green) {
-    return _mm512_set1_epi32((red & 255) | (blue & 255) << 8 | (green & 255) * 0x1010000);
-  };
-  const __m512i high = weights(77, 29, 75);
-  const __m512i low = weights(kLumaR - 77 * 256, kLumaB - 29 * 256, half - 75 * 256);
-  uint8_t third[64];  // bytes of the sums that are their result: of two registers, twice
-  for (int k = 0; k < 64; ++k)
-    third[k] = static_cast<uint8_t>(16 * (k / 16) + 4 * (k % 4) + 2 + (k % 8 < 4 ? 0 : 64));
-  const __m512i places = _mm512_loadu_si512(third);
-  for (; i + 64 <= count; i += 64) {
-    const __m512i red = _mm512_loadu_si512(r + i), green = _mm512_loadu_si512(g + i);
-    const __m512i blue = _mm512_loadu_si512(b + i);
-    const __m512i ends[2] = {_mm512_unpacklo_epi8(red, blue), _mm512_unpackhi_epi8(red, blue)};
-    const __m512i twice[2] = {_mm512_unpacklo_epi8(green, green),
-                              _mm512_unpackhi_epi8(green, green)};
-    __m512i sum[4];
-    for (int k = 0; k < 4; ++k) {
-      const __m512i pixels = k % 2 == 0 ? _mm512_unpacklo_epi16(ends[k / 2], twice[k / 2])
-                                        : _mm512_unpackhi_epi16(ends[k / 2], twice[k / 2]);
-      const __m512i coarse = _mm512_dpbusd_epi32(_mm512_set1_epi32(128), pixels, high);
-      sum[k] = _mm512_dpbusd_epi32(_mm512_maskz_slli_epi32(0xffff, coarse, 8), pixels, low);
-    }
-    const __m512i first = _mm512_permutex2var_epi8(sum[0], places, sum[1]);
-    const __m512i second = _mm512_permutex2var_epi8(sum[2], places, sum[3]);
-    _mm512_storeu_si512(to + i, _mm512_mask_blend_epi8(0xff00ff00ff00ff00, first, second));
-  }
-  for (; i < count; ++i) to[i] = static_cast<uint8_t>(luma(r[i], g[i], b[i]));
-#else
-  // A weight comes in two parts, of which the first counts 256 times: so all sums fit 16 bits.
-  struct Parts {
-    uint16_t coarse;
-    int16_t fine;
-    constexpr explicit Parts(int weight)
-        : coarse(static_cast<uint16_t>((weight + 128) / 256)),
-          fine(static_cast<int16_t>(weight - 256 * coarse)) {}
-  };
-  const auto luma = [](Shorts red, Shorts green, Shorts blue) {
-    constexpr Parts r(kLumaR), g(kLumaG), b(kLumaB);
-    const Shorts low = red * r.fine + green * g.fine + blue * b.fine;
-    const UnsignedShorts high = (UnsignedShorts)red * r.coarse + (UnsignedShorts)green * g.coarse +
-                                (UnsignedShorts)blue * b.coarse + 128;
-    return (Shorts)((high + (UnsignedShorts)(low >> 8)) >> 8);
+  constexpr int half = kLumaG / 2;  // twice, as no signed byte holds all of green's weight
+  static_assert(2 * half == kLumaG);
+  const auto luma = [](Bytes ends, Bytes middle) {
+    const Shorts once = pair_sum<coarse(half), 0>(middle);
+    const Shorts upper = pair_sum<coarse(kLumaR), coarse(kLumaB)>(ends);
+    const Shorts lower =
+        pair_sum<fine(kLumaR), fine(kLumaB)>(ends) + pair_sum<fine(half), fine(half)>(middle);
+    const auto sum = (UnsignedShorts)upper + (UnsignedShorts)once + (UnsignedShorts)once;
+    return (Shorts)((sum + (UnsignedShorts)(lower >> 8) + 128) >> 8);
   };
   each_register<3>({r, g, b}, count, to, [&](const Bytes(&in)[3]) {
-    const Halves<Shorts> red = widened(in[0]), green = widened(in[1]), blue = widened(in[2]);
-    return narrowed(
-        Halves<Shorts>{luma(red.low, green.low, blue.low), luma(red.high, green.high, blue.high)});
+    const Halves<Bytes> ends = interleaved(in[0], in[2]), middle = interleaved(in[1], in[1]);
+    return narrowed(Halves<Shorts>{luma(ends.low, middle.low), luma(ends.high, middle.high)});
   });
-#endif
 }
 
 // Pillow's Color: rows of red, green and blue blended with their luma.

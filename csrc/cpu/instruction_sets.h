@@ -18,8 +18,7 @@ inline bool runs_here(InstructionSet set) {
   // With instructions that look bytes up and count bits: Ice Lake, Zen 4 and later.
   if (set == InstructionSet::avx512)
     return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512vbmi") &&
-           __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("gfni");
+           __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni");
   return true;
 #else
   return set <= InstructionSet::baseline;

@@ -37,10 +37,10 @@ struct Halves {
 };
 
 #ifdef PYAUG_WIDE
-inline Halves<Shorts> widened(Bytes bytes) {
-  const Wide all = (Wide)bytes, zero{};
-  return {(Shorts)PYAUG_WIDE(unpacklo_epi8)(all, zero),
-          (Shorts)PYAUG_WIDE(unpackhi_epi8)(all, zero)};
+// a[0], b[0], a[1], b[1] and so on.
+inline Halves<Bytes> interleaved(Bytes a, Bytes b) {
+  return {(Bytes)PYAUG_WIDE(unpacklo_epi8)((Wide)a, (Wide)b),
+          (Bytes)PYAUG_WIDE(unpackhi_epi8)((Wide)a, (Wide)b)};
 }
 // Each times 65,536.
 inline Halves<Ints> shifted(Shorts shorts) {
@@ -60,11 +60,13 @@ inline Shorts high_product(Shorts a, Shorts b) {
   return (Shorts)PYAUG_WIDE(mulhi_epi16)((Wide)a, (Wide)b);
 }
 #else
-inline Halves<Shorts> widened(Bytes bytes) {
-  Halves<Shorts> halves;
+inline Halves<Bytes> interleaved(Bytes a, Bytes b) {
+  Halves<Bytes> halves;
   for (int i = 0; i < 8; ++i) {
-    halves.low[i] = bytes[i];
-    halves.high[i] = bytes[i + 8];
+    halves.low[2 * i] = a[i];
+    halves.low[2 * i + 1] = b[i];
+    halves.high[2 * i] = a[i + 8];
+    halves.high[2 * i + 1] = b[i + 8];
   }
   return halves;
 }
@@ -100,6 +102,22 @@ inline Shorts high_product(Shorts a, Shorts b) {
   return high;
 }
 #endif
+
+inline Halves<Shorts> widened(Bytes bytes) {
+  const Halves<Bytes> halves = interleaved(bytes, Bytes{});
+  return {(Shorts)halves.low, (Shorts)halves.high};
+}
+
+// a pair[0] + b pair[1], for a and b of -128 to 127 whose sums fit.
+template <int16_t a, int16_t b>
+Shorts pair_sum(Bytes pairs) {
+#ifdef __AVX2__
+  constexpr int16_t both = static_cast<int16_t>((a & 255) | (b & 255) << 8);
+  return (Shorts)PYAUG_WIDE(maddubs_epi16)((Wide)pairs, PYAUG_WIDE(set1_epi16)(both));
+#else
+  return ((Shorts)pairs & int16_t{255}) * a + (Shorts)((UnsignedShorts)pairs >> 8) * b;
+#endif
+}
 
 // A bit for each byte: whether it is not 0.
 inline uint64_t flags(Bytes bytes) {
