@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from tiny_training import SMALL, assert_same_bits, bits, tiny
 from torch import nn
+from torch._dynamo.utils import counters
 
 from pyaug import data, models
 from pyaug.data import Batch, DataSet, Loader, Split
@@ -166,6 +167,18 @@ def test_bf16_trains():
     result = train(tiny(), replace(SMALL, epochs=2, bf16=True))
     assert all(p.dtype == torch.float32 for p in result.model.parameters())
     assert math.isfinite(result.test_loss)
+
+
+def test_compiled_steps_train_alike():
+    config = replace(SMALL, epochs=2)
+    eager = train(tiny(), config)
+    counters.clear()
+    compiled = train(tiny(), replace(config, compile=True))
+    assert counters["frames"]["ok"] > 0 and not counters["graph_break"]
+    assert set(compiled.model.state_dict()) == set(eager.model.state_dict())
+    for one, other in zip(eager.history, compiled.history, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+        assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-3)
 
 
 def test_a_network_of_ones_own():

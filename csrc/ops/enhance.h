@@ -58,8 +58,6 @@ struct Enhancer {
 // An enhancer whose d is the same at all pixels: `Self` gives it as flat(parameters).
 template <class Self>
 struct FlatEnhancer : Enhancer<Self> {
-  static constexpr bool tabulated = true;
-
   template <class P>
   PYAUG_LANE static int degenerate_exact(const Image<uint8_t>&, const P& p, Position&) {
     return static_cast<int>(Self::flat(p));

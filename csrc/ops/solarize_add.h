@@ -5,6 +5,7 @@
 namespace pyaug::inline PYAUG_ISA {
 
 struct SolarizeAdd : PointOperation<SolarizeAdd> {
+  static constexpr bool tabulated = false;
   static constexpr OperationInfo info{
       .name = "solarize_add",
       .summary = "Adds to the values of the darker half.",
@@ -16,18 +17,21 @@ struct SolarizeAdd : PointOperation<SolarizeAdd> {
   };
   struct Parameters {
     double addend;
-    int whole;  // what truncation leaves of it beside a whole number
+    uint8_t whole, low, high;  // what is added to bytes, modulo 256, after a clip to these
   };
 
   template <class Team, class T>
   PYAUG_LANE static void prepare(Team& team, const Image<T>&, const Step<T>& step, Parameters& p) {
     if (team.lane() != 0) return;
     p.addend = step.magnitude;
-    p.whole = static_cast<int>(fmax(-256.0, fmin(floor(step.magnitude), 256.0)));
+    const int whole = static_cast<int>(fmax(-255.0, fmin(floor(step.magnitude), 255.0)));
+    p.whole = static_cast<uint8_t>(whole);
+    p.low = static_cast<uint8_t>(whole < 0 ? -whole : 0);
+    p.high = static_cast<uint8_t>(whole > 0 ? 255 - whole : 255);
   }
   PYAUG_LANE static uint8_t exact_point(uint8_t v, const Parameters& p, int) {
-    const int sum = v + p.whole;
-    return static_cast<uint8_t>(v >= 128 ? v : sum < 0 ? 0 : sum < 255 ? sum : 255);
+    const uint8_t clipped = v < p.low ? p.low : v > p.high ? p.high : v;
+    return v >= 128 ? v : static_cast<uint8_t>(clipped + p.whole);
   }
   template <class F>
   PYAUG_LANE static F value_point(F v, const Parameters& p, int) {

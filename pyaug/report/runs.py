@@ -18,7 +18,8 @@ _SEARCH = re.compile(r"pyaug\.search\.(\w+)\.Config")
 _TRAINING = "pyaug.train.config.Config"
 AXES = ("epoch", "trial", "iteration", "round")
 """What a line of the log may be counted in; the first that is there."""
-_ASIDE = {"seed", "device", "workers", "bf16", "deterministic"}  # leave two trainings comparable
+# These leave two trainings comparable.
+_ASIDE = {"seed", "device", "workers", "bf16", "compile", "deterministic"}
 
 
 @dataclass(frozen=True)

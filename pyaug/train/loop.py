@@ -117,6 +117,7 @@ class _Trainer:
         self.model = _network(data, config, model).to(self.device)
         if self.device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
+        self.stepped = torch.compile(self.model, dynamic=False) if config.compile else self.model
         self.optimiser = optimiser_of(self.model, config)
         augmentation = {"default_augmentation": config.default_augmentation, "seed": config.seed}
         self.pipeline = Pipeline(data, policy, device=self.device, **augmentation)
@@ -188,7 +189,7 @@ class _Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         batch = repeated(batch, self.config.views)
-        logits = logits_of(self.model, self.pipeline.train(batch, epoch=epoch), self.config.bf16)
+        logits = logits_of(self.stepped, self.pipeline.train(batch, epoch=epoch), self.config.bf16)
         smoothing = self.config.label_smoothing
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
         descend(loss, self.model, self.optimiser, clip=self.config.clip)
