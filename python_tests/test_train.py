@@ -169,6 +169,7 @@ def test_bf16_trains():
     assert math.isfinite(result.test_loss)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's own
 def test_compiled_steps_train_alike():
     config = replace(SMALL, epochs=2)
     eager = train(tiny(), config)

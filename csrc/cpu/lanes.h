@@ -119,6 +119,15 @@ Shorts pair_sum(Bytes pairs) {
 #endif
 }
 
+// a b + c, rounded once or twice.
+inline Floats product_sum(Floats a, Floats b, Floats c) {
+#ifdef __AVX2__
+  return (Floats)PYAUG_WIDE(fmadd_ps)(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 // A bit for each byte: whether it is not 0.
 inline uint64_t flags(Bytes bytes) {
 #if defined(__AVX512BW__)

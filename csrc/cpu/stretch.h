@@ -30,8 +30,8 @@ class Picker {
     if (picks_) {
       for (int i = 0; i < count_; i += kPicked) {
         const uint8_t* const from = row + start(i);
-        __builtin_prefetch(from + kAhead);
 #ifdef __AVX512VBMI__
+        __builtin_prefetch(from + kAhead);
         const __m512i bytes = _mm512_maskz_loadu_epi8(first(width_ - start(i)), from);
         const __m512i offsets = _mm512_load_si512(offset_ + i);
         _mm512_store_si512(to + i, _mm512_maskz_permutexvar_epi8(~__mmask64{0}, offsets, bytes));
@@ -102,7 +102,8 @@ class Stretch {
       const Quarters<Ints> apart = quarters({right.low - left.low, right.high - left.high});
       for (int q = 0; q < 4; ++q)
         put(row.value + i + q * kLanes,
-            number(from.part[q]) + number(apart.part[q]) * floats(way_ + i + q * kLanes));
+            product_sum(number(apart.part[q]), floats(way_ + i + q * kLanes),
+                        number(from.part[q])));
     }
   }
 
@@ -115,7 +116,7 @@ class Stretch {
       for (int q = 0; q < 4; ++q) {
         const Floats from = floats(top.value + i + q * kLanes);
         const Floats apart = floats(bottom.value + i + q * kLanes) - from;
-        value.part[q] = __builtin_convertvector(from + apart * way, Ints);
+        value.part[q] = __builtin_convertvector(product_sum(apart, way, from), Ints);
         sure &= -distance(value.part[q]);
       }
       Bytes bytes = bytes_of(value, [](Ints v) { return v >> 16; });

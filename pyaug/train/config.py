@@ -67,8 +67,7 @@ class Config:
     bf16: bool | None = None
     """Whether the network computes in bfloat16; default: on CUDA only."""
     compile: bool = False
-    """Whether torch.compile makes the training steps: WRN-40-2 on a CPU 1.2 times as fast, after
-    three quarters of a minute."""
+    """Whether torch.compile makes the training steps: quicker ones, after up to a minute."""
     deterministic: bool = True
     """Whether cuDNN keeps to algorithms that give the same bits every time."""
     workers: int = 4
