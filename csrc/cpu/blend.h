@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "lanes.h"
-#include "look_up.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
@@ -15,7 +14,8 @@ class Blend {
  public:
   explicit Blend(float factor) : factor_(factor) {
     const float size = std::abs(factor);
-    if (!(size < 100)) return;        // so that nothing overflows
+    in_lanes_ = size < 100;  // so that nothing overflows
+    if (!in_lanes_) return;
     int16_t grown[256], shrunk[256];  // |f| i and -|f| i, rounded down
     int lifted = 0;
     for (int i = 0; i < 256; ++i) {
@@ -36,31 +36,25 @@ class Blend {
 
   // to[i] = blend(d[i], v[i], f); `to` may be d.
   void operator()(const uint8_t* d, const uint8_t* v, int64_t n, uint8_t* to) const {
-    if (in_shorts_)
-      with_steps([&](const auto& of) {
-        each_register<2>({d, v}, n, to, [&](const Bytes(&in)[2]) {
-          const Halves<Shorts> from = widened(in[0]), at = widened(in[1]);
-          return narrowed(Halves<Shorts>{of(from.low, at.low), of(from.high, at.high)});
-        });
+    if (in_lanes_)
+      with_rule([&](const auto& of) {
+        each_register<2>({d, v}, n, to,
+                         [&](const Bytes(&in)[2]) { return of(widened(in[0]), widened(in[1])); });
       });
     else
       for (int64_t i = 0; i < n; ++i) to[i] = blend(d[i], v[i], factor_);
   }
   // to[i] = blend(d, v[i], f).
   void operator()(uint8_t d, const uint8_t* v, int64_t n, uint8_t* to) const {
-    if (in_shorts_) {
-      const Shorts from = Shorts{} + d;
-      with_steps([&](const auto& of) {
+    const Shorts from = Shorts{} + d;
+    if (in_lanes_)
+      with_rule([&](const auto& of) {
         each_register<1>({v}, n, to, [&](const Bytes(&in)[1]) {
-          const Halves<Shorts> at = widened(in[0]);
-          return narrowed(Halves<Shorts>{of(from, at.low), of(from, at.high)});
+          return of(Halves<Shorts>{from, from}, widened(in[0]));
         });
       });
-    } else {
-      uint8_t table[256];
-      for (int i = 0; i < 256; ++i) table[i] = blend(d, i, factor_);
-      look_up(table, v, n, to);
-    }
+    else
+      for (int64_t i = 0; i < n; ++i) to[i] = blend(d, v[i], factor_);
   }
 
  private:
@@ -83,21 +77,39 @@ class Blend {
     }
     return false;
   }
+  // Calls use(of), where of(d, v) gives a register of results.
   template <class Use>
-  void with_steps(const Use& use) const {
+  void with_rule(const Use& use) const {
+    using Pair = Halves<Shorts>;
     const Shorts whole = Shorts{} + whole_, up = Shorts{} + up_, down = Shorts{} + down_;
-    if (up_ == down_)
-      use([=](Shorts d, Shorts v) { return d + (v - d) * whole + high_product(v - d, up); });
-    else
-      use([=](Shorts d, Shorts v) {
-        const Shorts apart = v - d, s = up ^ ((up ^ down) & (apart >> 15));
-        return d + apart * whole + high_product(apart, s);
+    const auto moved = [=](Shorts d, Shorts apart, Shorts s) {
+      return d + apart * whole + high_product(apart, s);
+    };
+    if (!in_shorts_) {
+      const Floats factor = Floats{} + factor_;
+      use([=](Pair d, Pair v) {
+        const Quarters<Floats> from = scaled(d), apart = scaled({v.low - d.low, v.high - d.high});
+        Quarters<Ints> sum;
+        for (int q = 0; q < 4; ++q)
+          sum.part[q] = __builtin_convertvector(from.part[q] + factor * apart.part[q], Ints);
+        return narrowed(sum, [](Ints t) { return t >> 16; });
       });
+    } else if (up_ == down_) {
+      use([=](Pair d, Pair v) {
+        return narrowed(Pair{moved(d.low, v.low - d.low, up), moved(d.high, v.high - d.high, up)});
+      });
+    } else {
+      const auto one = [=](Shorts d, Shorts v) {
+        const Shorts apart = v - d;
+        return moved(d, apart, up ^ ((up ^ down) & (apart >> 15)));
+      };
+      use([=](Pair d, Pair v) { return narrowed(Pair{one(d.low, v.low), one(d.high, v.high)}); });
+    }
   }
 
   float factor_;
   int16_t whole_ = 0, up_ = 0, down_ = 0;  // s where v > d, and where v < d
-  bool in_shorts_ = false;
+  bool in_lanes_, in_shorts_ = false;
 };
 
 // A weight of the luma in two parts, of which the first counts 256 times.

@@ -35,6 +35,10 @@ template <class Lanes>
 struct Halves {
   Lanes low, high;
 };
+template <class Lanes>
+struct Quarters {
+  Lanes part[4];
+};
 
 #ifdef PYAUG_WIDE
 // a[0], b[0], a[1], b[1] and so on.
@@ -106,6 +110,21 @@ inline Shorts high_product(Shorts a, Shorts b) {
 inline Halves<Shorts> widened(Bytes bytes) {
   const Halves<Bytes> halves = interleaved(bytes, Bytes{});
   return {(Shorts)halves.low, (Shorts)halves.high};
+}
+
+// Each times 65,536.
+inline Quarters<Floats> scaled(Halves<Shorts> halves) {
+  const Halves<Ints> low = shifted(halves.low), high = shifted(halves.high);
+  const auto number = [](Ints ints) { return __builtin_convertvector(ints, Floats); };
+  return {{number(low.low), number(low.high), number(high.low), number(high.high)}};
+}
+// of(each part), clipped to 0 .. 255.
+template <class Of>
+Bytes narrowed(const Quarters<Ints>& quarters, const Of& of) {
+  const auto half = [&](int q) {
+    return narrowed(Halves<Ints>{of(quarters.part[q]), of(quarters.part[q + 1])});
+  };
+  return narrowed(Halves<Shorts>{half(0), half(2)});
 }
 
 // a pair[0] + b pair[1], for a and b of -128 to 127 whose sums fit.

@@ -83,11 +83,11 @@ class Stretch {
       : dx_(dx), count_(count), lefts_(left, count, width), rights_(right, count, width) {
     Bytes place;
     for (int k = 0; k < kBytes; ++k) place[k] = static_cast<uint8_t>(k);
-    const Quarters<Ints> places = quarters(widened(place));
+    const Quarters<Floats> places = scaled(widened(place));
     for (int i = 0; i < count; i += kBytes)
       for (int q = 0; q < 4; ++q)
         for (int k = 0; k < kLanes; ++k) {
-          const int at = i + (places.part[q][k] >> 16);
+          const int at = i + static_cast<int>(places.part[q][k]) / 65536;
           way_[i + q * kLanes + k] = at < count ? static_cast<float>(dx[at]) : 0;
         }
   }
@@ -98,12 +98,11 @@ class Stretch {
     for (int i = 0, count = count_; i < count; i += kBytes) {
       const Halves<Shorts> left = widened(load_bytes(row.left + i, kBytes));
       const Halves<Shorts> right = widened(load_bytes(row.right + i, kBytes));
-      const Quarters<Ints> from = quarters(left);
-      const Quarters<Ints> apart = quarters({right.low - left.low, right.high - left.high});
+      const Quarters<Floats> from = scaled(left);
+      const Quarters<Floats> apart = scaled({right.low - left.low, right.high - left.high});
       for (int q = 0; q < 4; ++q)
         put(row.value + i + q * kLanes,
-            product_sum(number(apart.part[q]), floats(way_ + i + q * kLanes),
-                        number(from.part[q])));
+            product_sum(apart.part[q], floats(way_ + i + q * kLanes), from.part[q]));
     }
   }
 
@@ -119,10 +118,10 @@ class Stretch {
         value.part[q] = __builtin_convertvector(product_sum(apart, way, from), Ints);
         sure &= -distance(value.part[q]);
       }
-      Bytes bytes = bytes_of(value, [](Ints v) { return v >> 16; });
+      Bytes bytes = narrowed(value, [](Ints v) { return v >> 16; });
       if (flags((Bytes)(sure >= 0)))
         if (const uint64_t differ = corners_differ(top, bottom, i)) {
-          const Bytes close = bytes_of(value, [](Ints v) { return (Ints)(distance(v) == 0) & 1; });
+          const Bytes close = narrowed(value, [](Ints v) { return (Ints)(distance(v) == 0) & 1; });
           mend(top, bottom, dy, i, differ & flags(close), bytes);
         }
       if (i + kBytes <= count)
@@ -135,26 +134,12 @@ class Stretch {
  private:
   static constexpr int kBytes = sizeof(Bytes), kLanes = kBytes / 4;
 
-  template <class Lanes>
-  struct Quarters {
-    Lanes part[4];
-  };
-  static Quarters<Ints> quarters(Halves<Shorts> halves) {
-    const Halves<Ints> low = shifted(halves.low), high = shifted(halves.high);
-    return {{low.low, low.high, high.low, high.high}};
-  }
-  static Floats number(Ints ints) { return __builtin_convertvector(ints, Floats); }
   static Floats floats(const float* from) {
     Floats values;
     std::memcpy(&values, from, sizeof values);
     return values;
   }
   static void put(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
-  template <class Of>
-  static Bytes bytes_of(const Quarters<Ints>& value, const Of& of) {
-    return narrowed(Halves<Shorts>{narrowed(Halves<Ints>{of(value.part[0]), of(value.part[1])}),
-                                   narrowed(Halves<Ints>{of(value.part[2]), of(value.part[3])})});
-  }
   // 0 near a whole number: all roundings together are less than 5, and this is up to 8.
   static Ints distance(Ints value) { return (value + 8) & 0xfff0; }
 
