@@ -173,6 +173,7 @@ def test_bf16_trains():
 def test_compiled_steps_train_alike():
     config = replace(SMALL, epochs=2)
     eager = train(tiny(), config)
+    torch._dynamo.reset()
     counters.clear()
     compiled = train(tiny(), replace(config, compile=True))
     assert counters["frames"]["ok"] > 0 and not counters["graph_break"]

@@ -1,6 +1,9 @@
-// Registers of bytes as numbers of 16 and 32 bits, by what the compiler's vectors lack.
+// Vectors of bytes, int16, int32 and float32 as wide as a register, and the operations between them
+// that the compiler's vectors lack.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -11,6 +14,8 @@
 #include "blocks.h"
 
 namespace pyaug::inline PYAUG_ISA {
+
+static_assert(std::endian::native == std::endian::little);  // for parts of lanes
 
 #if defined(__AVX512BW__)
 #define PYAUG_WIDE(name) _mm512_##name

@@ -24,8 +24,10 @@ class Picker {
 #endif
   }
 
-  // After the last one, any up to a whole number of registers.
+  // After the last one, zeros up to a whole number of registers.
   void operator()(const uint8_t* row, uint8_t* to) const {
+    constexpr int size = sizeof(Bytes);
+    store_bytes(Bytes{}, to + (count_ - 1) / size * size, size);
 #ifdef __AVX2__
     if (picks_) {
       for (int i = 0; i < count_; i += kPicked) {
@@ -86,9 +88,9 @@ class Stretch {
     const Quarters<Floats> places = scaled(widened(place));
     for (int i = 0; i < count; i += kBytes)
       for (int q = 0; q < 4; ++q)
-        for (int k = 0; k < kLanes; ++k) {
+        for (int k = 0; k < kFloats; ++k) {
           const int at = i + static_cast<int>(places.part[q][k]) / 65536;
-          way_[i + q * kLanes + k] = at < count ? static_cast<float>(dx[at]) : 0;
+          way_[i + q * kFloats + k] = at < count ? static_cast<float>(dx[at]) : 0;
         }
   }
 
@@ -101,8 +103,8 @@ class Stretch {
       const Quarters<Floats> from = scaled(left);
       const Quarters<Floats> apart = scaled({right.low - left.low, right.high - left.high});
       for (int q = 0; q < 4; ++q)
-        put(row.value + i + q * kLanes,
-            product_sum(apart.part[q], floats(way_ + i + q * kLanes), from.part[q]));
+        put(row.value + i + q * kFloats,
+            product_sum(apart.part[q], floats(way_ + i + q * kFloats), from.part[q]));
     }
   }
 
@@ -113,15 +115,16 @@ class Stretch {
       Quarters<Ints> value;
       Ints sure = Ints{} - 1;
       for (int q = 0; q < 4; ++q) {
-        const Floats from = floats(top.value + i + q * kLanes);
-        const Floats apart = floats(bottom.value + i + q * kLanes) - from;
+        const Floats from = floats(top.value + i + q * kFloats);
+        const Floats apart = floats(bottom.value + i + q * kFloats) - from;
         value.part[q] = __builtin_convertvector(product_sum(apart, way, from), Ints);
-        sure &= -distance(value.part[q]);
+        sure &= -away_from_whole(value.part[q]);
       }
       Bytes bytes = narrowed(value, [](Ints v) { return v >> 16; });
       if (flags((Bytes)(sure >= 0)))
         if (const uint64_t differ = corners_differ(top, bottom, i)) {
-          const Bytes close = narrowed(value, [](Ints v) { return (Ints)(distance(v) == 0) & 1; });
+          const Bytes close =
+              narrowed(value, [](Ints v) { return (Ints)(away_from_whole(v) == 0) & 1; });
           mend(top, bottom, dy, i, differ & flags(close), bytes);
         }
       if (i + kBytes <= count)
@@ -132,7 +135,7 @@ class Stretch {
   }
 
  private:
-  static constexpr int kBytes = sizeof(Bytes), kLanes = kBytes / 4;
+  static constexpr int kBytes = sizeof(Bytes), kFloats = kBytes / 4;
 
   static Floats floats(const float* from) {
     Floats values;
@@ -140,8 +143,10 @@ class Stretch {
     return values;
   }
   static void put(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
-  // 0 near a whole number: all roundings together are less than 5, and this is up to 8.
-  static Ints distance(Ints value) { return (value + 8) & 0xfff0; }
+  // 0 within 8 of a whole number, in 65,536ths. All roundings together are less than 5: 1.5 of a
+  // row (its way, product and sum), 2 of a value between two (difference, way, product and sum),
+  // and less than 1 of what is cut off.
+  static Ints away_from_whole(Ints value) { return (value + 8) & 0xfff0; }
 
   // Which pixels have neighbours that differ: float32 keeps the number that all four are.
   static uint64_t corners_differ(const StretchedRow& top, const StretchedRow& bottom, int i) {

@@ -8,6 +8,7 @@
 #include "bilinear.h"
 #include "blend.h"
 #include "histogram.h"
+#include "look_up.h"
 #include "nearest.h"
 #include "sum.h"
 #include "values.h"

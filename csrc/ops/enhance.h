@@ -66,10 +66,6 @@ struct FlatEnhancer : Enhancer<Self> {
   PYAUG_LANE static Compute<T> degenerate(const Image<T>&, const P& p, Position&) {
     return Compute<T>(Self::flat(p));
   }
-  template <class P>
-  PYAUG_LANE static uint8_t exact_point(uint8_t v, const P& p, int) {
-    return blend(static_cast<int>(Self::flat(p)), v, static_cast<float>(p.factor));
-  }
   template <class F, class P>
   PYAUG_LANE static F value_point(F v, const P& p, int) {
     return Enhancer<Self>::mixed(F(Self::flat(p)), v, F(p.factor));

@@ -67,7 +67,8 @@ class Config:
     bf16: bool | None = None
     """Whether the network computes in bfloat16; default: on CUDA only."""
     compile: bool = False
-    """Whether torch.compile makes the training steps: quicker ones, after up to a minute."""
+    """Whether torch.compile makes the training steps: quicker ones, after up to a minute, with
+    roundings and noise within the network of their own. Needs a C++ compiler, or Triton."""
     deterministic: bool = True
     """Whether cuDNN keeps to algorithms that give the same bits every time."""
     workers: int = 4
