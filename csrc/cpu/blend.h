@@ -58,6 +58,9 @@ class Blend {
   }
 
  private:
+  static Shorts moved(Shorts apart, Shorts n, Shorts s) {
+    return apart * n + high_product(apart, s);
+  }
   // Whether one of the s next to f's moves by moves[i] for all differences sign * i.
   bool fits(int sign, const int16_t moves[256], int16_t& s) const {
     constexpr int lanes = sizeof(Shorts) / sizeof s;
@@ -71,7 +74,7 @@ class Blend {
       for (int i = 0; i < 256; i += lanes, apart += static_cast<int16_t>(sign * lanes)) {
         Shorts expected;
         std::memcpy(&expected, moves + i, sizeof expected);
-        wrong |= (apart * whole + high_product(apart, all)) ^ expected;
+        wrong |= moved(apart, whole, all) ^ expected;
       }
       if (flags((Bytes)wrong) == 0) return true;
     }
@@ -82,9 +85,6 @@ class Blend {
   void with_rule(const Use& use) const {
     using Pair = Halves<Shorts>;
     const Shorts whole = Shorts{} + whole_, up = Shorts{} + up_, down = Shorts{} + down_;
-    const auto moved = [=](Shorts d, Shorts apart, Shorts s) {
-      return d + apart * whole + high_product(apart, s);
-    };
     if (!in_shorts_) {
       const Floats factor = Floats{} + factor_;
       use([=](Pair d, Pair v) {
@@ -95,13 +95,12 @@ class Blend {
         return narrowed(sum, [](Ints t) { return t >> 16; });
       });
     } else if (up_ == down_) {
-      use([=](Pair d, Pair v) {
-        return narrowed(Pair{moved(d.low, v.low - d.low, up), moved(d.high, v.high - d.high, up)});
-      });
+      const auto one = [=](Shorts d, Shorts v) { return d + moved(v - d, whole, up); };
+      use([=](Pair d, Pair v) { return narrowed(Pair{one(d.low, v.low), one(d.high, v.high)}); });
     } else {
       const auto one = [=](Shorts d, Shorts v) {
         const Shorts apart = v - d;
-        return moved(d, apart, up ^ ((up ^ down) & (apart >> 15)));
+        return d + moved(apart, whole, up ^ ((up ^ down) & (apart >> 15)));
       };
       use([=](Pair d, Pair v) { return narrowed(Pair{one(d.low, v.low), one(d.high, v.high)}); });
     }

@@ -127,10 +127,7 @@ class Stretch {
               narrowed(value, [](Ints v) { return (Ints)(away_from_whole(v) == 0) & 1; });
           mend(top, bottom, dy, i, differ & flags(close), bytes);
         }
-      if (i + kBytes <= count)
-        store_bytes(bytes, to + i, kBytes);
-      else
-        store_bytes(bytes, to + i, count - i);
+      store_bytes(bytes, to + i, count - i);
     }
   }
 
