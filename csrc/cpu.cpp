@@ -28,8 +28,8 @@ struct RequireSquare {
 template <class Task>
 auto choose() {
   switch (instruction_set()) {
-    case InstructionSet::pixels:
-      return run<InstructionSet::pixels, Task>;
+    case InstructionSet::lanes:
+      return run<InstructionSet::lanes, Task>;
 #ifdef __x86_64__
     case InstructionSet::avx512:
       if constexpr (for_every_set<Task>) return run<InstructionSet::avx512, Task>;

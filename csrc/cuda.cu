@@ -9,38 +9,56 @@
 #include <algorithm>
 #include <mutex>
 
+#include "cuda/team.h"
 #include "entry.h"
 #include "kernels.h"
 
 namespace pyaug {
 namespace {
 
-constexpr int kThreads = 256;
+// What a block gives its lanes.
+struct Block {
+  __device__ static int lane() { return static_cast<int>(threadIdx.x); }
+  __device__ static int size() { return static_cast<int>(blockDim.x); }
+  __device__ static void sync() { __syncthreads(); }
+  // The value of the lane whose number differs by this bit.
+  template <class T>
+  __device__ static T across(T value, int bit) {
+    return __shfl_xor_sync(0xffffffffu, value, bit);
+  }
+  __device__ static void add_one(uint32_t& counter) { atomicAdd(&counter, 1u); }
+  __device__ static void fetch(const void* address) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
+  }
+  template <class P>
+  __device__ static const P* in_shared_memory(const P* p) {
+    __builtin_assume(__isShared(p));
+    return p;
+  }
+  // What lies in shared memory is read again at the next pixel, not kept in registers.
+  __device__ static void forget() { asm volatile("" ::: "memory"); }
+};
+using Team = BlockTeam<Block>;
 
-// Blocks that share a multiprocessor's registers: the most for which nothing is spilled.
-template <class Task>
-constexpr int kResident = 3;
-template <class T>
-constexpr int kResident<ReverseApplyTask<T>> = 2;
-template <class T>
-constexpr int kResident<ReverseMixTask<T>> = 2;
+constexpr int kRows = 256;  // of a program, a block
 
 template <class Task>
-__global__ void __launch_bounds__(kThreads, kResident<Task>)
+__global__ void __launch_bounds__(kLanes<Task>, kBlocks<Task>)
     image_kernel(const __grid_constant__ Task task, int64_t count, unsigned char* scratch,
                  int64_t scratch_bytes) {
-  __shared__ BlockTeam::Shared shared;
+  __shared__ Team::Shared shared;
   __shared__ TeamMemory memory;
-  BlockTeam team(shared);
+  Block block;
+  Team team(block, shared);
   for (int64_t b = blockIdx.x; b < count; b += gridDim.x)
     work(team, memory, task, b, scratch + blockIdx.x * scratch_bytes);
 }
 
 template <class Task>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kRows)
     row_kernel(const __grid_constant__ Task task, int64_t count) {
-  for (int64_t b = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; b < count;
-       b += static_cast<int64_t>(gridDim.x) * kThreads)
+  for (int64_t b = static_cast<int64_t>(blockIdx.x) * kRows + threadIdx.x; b < count;
+       b += static_cast<int64_t>(gridDim.x) * kRows)
     work(task, b);
 }
 
@@ -59,14 +77,15 @@ struct CudaLauncher {
     const int device = like.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
     // No more blocks than run at once: each has scratch of its own.
+    const int threads = lanes_for(task);
     int processors = 0, resident = 0;
     STD_CUDA_CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
     STD_CUDA_CHECK(
-        cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, image_kernel<Task>, kThreads, 0));
+        cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, image_kernel<Task>, threads, 0));
     const int64_t blocks = std::min<int64_t>(count, int64_t{processors} * std::max(resident, 1));
     const int64_t bytes = task.scratch_bytes();
     Tensor scratch = torch::stable::new_empty(like, {blocks * bytes}, ScalarType::Byte);
-    image_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(
+    image_kernel<<<static_cast<unsigned>(blocks), threads, 0, current_stream(device)>>>(
         task, count, static_cast<unsigned char*>(scratch.data_ptr()), bytes);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
@@ -84,8 +103,8 @@ struct CudaLauncher {
     if (count == 0) return;
     const int device = like.get_device_index();
     const torch::stable::accelerator::DeviceGuard guard(device);
-    const int64_t blocks = std::min<int64_t>((count + kThreads - 1) / kThreads, 65535);
-    row_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, current_stream(device)>>>(task, count);
+    const int64_t blocks = std::min<int64_t>((count + kRows - 1) / kRows, 65535);
+    row_kernel<<<static_cast<unsigned>(blocks), kRows, 0, current_stream(device)>>>(task, count);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
 

@@ -13,13 +13,9 @@ struct Motion {
   int x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // what cutout fills, ends excluded
 };
 
-template <class Op>
-concept Warps = requires(typename Op::Parameters p) { p.affine; };
-template <class Op>
-concept Rearranges = std::is_base_of_v<Rearrange<Op>, Op>;
 // Operations that move pixels, and with them whatever lies on the image.
 template <class Op>
-concept Moves = Warps<Op> || Rearranges<Op>;
+concept Moves = Warping<Op> || Rearranging<Op>;
 
 struct MoveStep {
   double magnitude;
@@ -29,9 +25,9 @@ struct MoveStep {
 
   template <class Op>
   void operator()() const {
-    if constexpr (Warps<Op>) {
+    if constexpr (Warping<Op>) {
       motion.source = prepared<Op>().affine.matrix;
-    } else if constexpr (Rearranges<Op>) {
+    } else if constexpr (Rearranging<Op>) {
       const auto p = prepared<Op>();
       motion.source = {1.0 * p.a, 1.0 * p.b, p.c + (1 - p.a - p.b) / 2.0,
                        1.0 * p.d, 1.0 * p.e, p.f + (1 - p.d - p.e) / 2.0};

@@ -25,13 +25,6 @@ struct ActiveSteps {
   }
 };
 
-// How far a stencil reaches.
-template <class Op>
-inline constexpr int margin_of = 0;
-template <class Op>
-  requires requires { Op::margin; }
-inline constexpr int margin_of<Op> = Op::margin;
-
 template <class Team, class T>
 struct RunStep {
   Team& team;
@@ -42,34 +35,10 @@ struct RunStep {
 
   template <class Op>
   PYAUG_LANE void operator()() const {
-    const auto& prepared = prepare<Op>(team, memory, image, step);
-    if constexpr (requires { Team::whole_rows; })
-      if (team.template run<Op>(image, prepared, out)) return;
-    decltype(auto) parameters = team.local(prepared);
-    const Image<T> source = image;
-    T* const target = out;
-    if constexpr (requires { typename Op::Place; }) {
-      Image<T> plane = source;
-      plane.channels = 1;
-      team.each_pixel(plane, [&](Position& at) {
-        const auto place = Op::locate(source, parameters, at);
-        for (int c = 0; c < source.channels; ++c)
-          target[source.index(c, at.y, at.x)] = result<Op>(source, parameters, place, c);
-      });
-    } else {
-      team.template each_pixel<margin_of<Op>>(source, [&](Position& at) {
-        target[source.index(at.c, at.y, at.x)] = result<Op>(source, parameters, at);
-      });
-    }
-  }
-
-  template <class Op, class... Where>
-  PYAUG_LANE static T result(const Image<T>& source, const typename Op::Parameters& parameters,
-                             Where&&... where) {
-    if constexpr (is_exact<T>)
-      return Op::exact(source, parameters, where...);
-    else
-      return static_cast<T>(clamp_unit(Op::value(source, parameters, where...)));
+    const auto& parameters = prepare<Op>(team, memory, image, step);
+    if constexpr (Team::template runs<T>)
+      if (team.template run<Op>(image, parameters, out)) return;
+    walk<Op>(team, image, parameters, out);
   }
 };
 

@@ -51,6 +51,35 @@ PYAUG_LANE const typename Op::Parameters& prepare(Team& team, TeamMemory& memory
   return parameters;
 }
 
+// One output pixel, clamped.
+template <class Op, class T, class... Where>
+PYAUG_LANE T pixel(const Image<T>& image, const typename Op::Parameters& parameters,
+                   Where&&... where) {
+  if constexpr (is_exact<T>)
+    return Op::exact(image, parameters, where...);
+  else
+    return static_cast<T>(clamp_unit(Op::value(image, parameters, where...)));
+}
+
+// A step pixel by pixel.
+template <class Op, class Team, class T>
+PYAUG_LANE void walk(Team& team, const Image<T> image, const typename Op::Parameters& parameters,
+                     T* const out) {
+  if constexpr (requires { typename Op::Place; }) {
+    Image<T> plane = image;
+    plane.channels = 1;
+    team.each_pixel(plane, [&](Position& at) {
+      const auto place = Op::locate(image, parameters, at);
+      for (int c = 0; c < image.channels; ++c)
+        out[image.index(c, at.y, at.x)] = pixel<Op>(image, parameters, place, c);
+    });
+  } else {
+    team.each_pixel(image, [&](Position& at) {
+      out[image.index(at.c, at.y, at.x)] = pixel<Op>(image, parameters, at);
+    });
+  }
+}
+
 // A lane returns to the same pixels in every pass, so that sums need no barrier.
 template <class Team, class F>
 PYAUG_LANE void clear(Team& team, const Image<F>& image, F* pixels) {

@@ -312,7 +312,7 @@ def test_bad_options_are_refused_before_any_work(changes, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kernels", "line"), [("avx512", 40.0), ("avx2", 20.0), ("baseline", None), ("pixels", None)]
+    ("kernels", "line"), [("avx512", 40.0), ("avx2", 20.0), ("baseline", None), ("lanes", None)]
 )
 def test_lines_know_the_instruction_set(kernels, line, held, monkeypatch):
     monkeypatch.setattr(machine, "info", lambda: {"CPU kernels": kernels})

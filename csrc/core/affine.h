@@ -54,19 +54,26 @@ struct Affine {
 
   // The pixel that `at` comes from by the nearest rule; false where it lies outside the image.
   PYAUG_LANE bool nearest(Position& at, int width, int height, int& x, int& y) const {
-    if (path == kSeparable) {
-      return inside((matrix.c + matrix.a * 0.5) + matrix.a * at.x, width, x) &&
-             inside((matrix.f + matrix.e * 0.5) + matrix.e * at.y, height, y);
-    }
-    if (path == kFixed) {
-      const int64_t u = (fixed[2] + fixed[0] * at.x + fixed[1] * at.y) >> 16;
-      const int64_t v = (fixed[5] + fixed[3] * at.x + fixed[4] * at.y) >> 16;
-      x = static_cast<int>(u);
-      y = static_cast<int>(v);
-      return u >= 0 && u < width && v >= 0 && v < height;
-    }
+    if (path == kSeparable) return separable(at, width, height, x, y);
+    if (path == kFixed) return in_fixed_point(at, width, height, x, y);
     walk_to(at);
     return inside(at.walk.x, width, x) && inside(at.walk.y, height, y);
+  }
+  PYAUG_LANE bool separable(const Position& at, int width, int height, int& x, int& y) const {
+    return column_inside(matrix, at.x, width, x) && row_inside(matrix, at.y, height, y);
+  }
+  PYAUG_LANE static bool column_inside(const Matrix& m, int to, int width, int& x) {
+    return inside((m.c + m.a * 0.5) + m.a * to, width, x);
+  }
+  PYAUG_LANE static bool row_inside(const Matrix& m, int to, int height, int& y) {
+    return inside((m.f + m.e * 0.5) + m.e * to, height, y);
+  }
+  PYAUG_LANE bool in_fixed_point(const Position& at, int width, int height, int& x, int& y) const {
+    const int64_t u = (fixed[2] + fixed[0] * at.x + fixed[1] * at.y) >> 16;
+    const int64_t v = (fixed[5] + fixed[3] * at.x + fixed[4] * at.y) >> 16;
+    x = static_cast<int>(u);
+    y = static_cast<int>(v);
+    return u >= 0 && u < width && v >= 0 && v < height;
   }
 
   // Pillow adds up the coordinates of large images pixel by pixel, rounding as it goes: so do we.

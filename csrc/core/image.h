@@ -17,38 +17,7 @@ struct Walk {
 // within a channel.
 struct Position {
   int c = 0, y = 0, x = 0;
-  bool inner = false;  // known to lie a stencil's radius from every border
   Walk walk{};
-};
-
-// Every n-th pixel of an image, row by row and channel by channel, without a division for each.
-struct Stride {
-  int rows, columns;
-
-  PYAUG_LANE Stride(int n, int width) : rows(n / width), columns(n % width) {}
-
-  PYAUG_LANE Position start(int pixel, int width, int height) const {
-    Position at;
-    at.x = pixel % width;
-    at.y = pixel / width;
-    carry(at, height);
-    return at;
-  }
-  PYAUG_LANE void advance(Position& at, int width, int height) const {
-    at.x += columns;
-    at.y += rows;
-    if (at.x >= width) {
-      at.x -= width;
-      ++at.y;
-    }
-    carry(at, height);
-  }
-  PYAUG_LANE static void carry(Position& at, int height) {
-    while (at.y >= height) {
-      at.y -= height;
-      ++at.c;
-    }
-  }
 };
 
 // One image [C, H, W], contiguous.
@@ -128,7 +97,8 @@ PYAUG_LANE F between(F a, F b, F t) {
 // Truncation to 0..255, NaN to 0.
 template <class F>
 PYAUG_LANE uint8_t clip_byte(F t) {
-  return t > F(0) ? (t < F(255) ? static_cast<uint8_t>(t) : uint8_t{255}) : uint8_t{0};
+  t = t > F(0) ? t : F(0);
+  return static_cast<uint8_t>(t < F(255) ? t : F(255));
 }
 
 // Pillow's Image.blend: float32, exactly d at f = 0, exactly v at f = 1, and beyond.

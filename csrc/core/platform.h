@@ -7,10 +7,12 @@
 // What a team's lanes run: on the host in cpu.cpp, on the device (and nowhere else) in cuda.cu.
 #ifdef __CUDACC__
 #define PYAUG_LANE __device__ inline
+#define PYAUG_APART __device__ __noinline__    // takes its registers when it is called, not before
 #define PYAUG_BOTH __host__ __device__ inline  // for launchers too
 #define PYAUG_ROLLED _Pragma("unroll 1")       // for loops that an image runs but once
 #else
 #define PYAUG_LANE inline
+#define PYAUG_APART inline
 #define PYAUG_BOTH [[gnu::always_inline]] inline  // the same symbol for all instruction sets
 #define PYAUG_ROLLED
 #endif

@@ -1,7 +1,7 @@
-// Who works on one image: one CPU thread, or the threads of one CUDA block.
+// Who works on one image: one thread of a CPU, here, or the lanes of a GPU's block (cuda/team.h).
 //
 // Code written for a team visits pixels through `each_pixel` and combines what its lanes found with
-// sum, smallest and largest, whose order is fixed: the same bits every time.
+// sum, whose order is fixed: the same bits every time.
 #pragma once
 
 #include <cstring>
@@ -27,14 +27,6 @@ class SerialTeam {
   T sum(T value) const {
     return value;
   }
-  template <class T>
-  T smallest(T value) const {
-    return value;
-  }
-  template <class T>
-  T largest(T value) const {
-    return value;
-  }
   // The sum of f(i) over [0, n): whole numbers as int64; others by turns in several parts, as each
   // addition waits for the one before.
   template <class F>
@@ -49,31 +41,26 @@ class SerialTeam {
     for (int l = 1; l < lanes; ++l) part[0] += part[l];
     return part[0];
   }
-  // The smallest and the largest f(i) over [0, n), n >= 1.
-  template <class F>
-  auto range(int64_t n, const F& f) const {
-    using V = decltype(f(int64_t{}));
+  // The smallest and the largest of n >= 1 pixels.
+  template <class T>
+  auto range(const T* plane, int64_t n) const {
+    using V = std::conditional_t<is_exact<T>, uint8_t, Compute<T>>;
     constexpr int lanes = 64;
     V low[lanes], high[lanes];
-    for (int l = 0; l < lanes; ++l) low[l] = high[l] = f(l < n ? l : n - 1);
+    for (int l = 0; l < lanes; ++l) low[l] = high[l] = static_cast<V>(plane[l < n ? l : n - 1]);
     int64_t i = 0;
     const auto meet = [&](V v, int l) {
       low[l] = v < low[l] ? v : low[l];
       high[l] = v > high[l] ? v : high[l];
     };
     for (; i + lanes <= n; i += lanes)
-      for (int l = 0; l < lanes; ++l) meet(f(i + l), l);
-    for (; i < n; ++i) meet(f(i), 0);
+      for (int l = 0; l < lanes; ++l) meet(static_cast<V>(plane[i + l]), l);
+    for (; i < n; ++i) meet(static_cast<V>(plane[i]), 0);
     for (int l = 1; l < lanes; ++l) {
       low[0] = low[l] < low[0] ? low[l] : low[0];
       high[0] = high[l] > high[0] ? high[l] : high[0];
     }
     return Range<V>{low[0], high[0]};
-  }
-  // Parameters for a loop over pixels. A copy, as a store to bytes may alias anything else.
-  template <class P>
-  P local(const P& parameters) const {
-    return parameters;
   }
   uint32_t* histogram() { return histogram_; }
   void clear_histogram() {
@@ -114,121 +101,16 @@ class SerialTeam {
         for (const uint16_t count : counters[b]) sums[b] += count;
     }
   }
-  // A margin above 0 makes a loop of its own for the pixels that lie further inside, one that the
-  // compiler can vectorise.
-  template <int margin = 0, class T, class Body>
+  template <class T, class Body>
   void each_pixel(const Image<T>& image, Body body) const {
     Position at;
     for (at.c = 0; at.c < image.channels; ++at.c)
-      for (at.y = 0; at.y < image.height; ++at.y) {
-        at.x = 0;
-        if (margin > 0 && at.y >= margin && at.y < image.height - margin) {
-          for (; at.x < margin && at.x < image.width; ++at.x) body(at);
-          at.inner = true;
-          for (; at.x < image.width - margin; ++at.x) body(at);
-          at.inner = false;
-        }
-        for (; at.x < image.width; ++at.x) body(at);
-      }
+      for (at.y = 0; at.y < image.height; ++at.y)
+        for (at.x = 0; at.x < image.width; ++at.x) body(at);
   }
 
  private:
   uint32_t histogram_[kHistogramBins];
 };
-
-#ifdef __CUDACC__
-
-class BlockTeam {
- public:
-  struct Shared {
-    uint32_t histogram[kHistogramBins];
-    double partial[32];
-  };
-
-  __device__ explicit BlockTeam(Shared& shared) : shared_(shared) {}
-
-  __device__ int lane() const { return static_cast<int>(threadIdx.x); }
-  __device__ int size() const { return static_cast<int>(blockDim.x); }
-  __device__ void sync() const { __syncthreads(); }
-  template <class T>
-  __device__ T sum(T value) const {
-    return reduce(value, [](T a, T b) { return a + b; });
-  }
-  template <class T>
-  __device__ T smallest(T value) const {
-    return reduce(value, [](T a, T b) { return b < a ? b : a; });
-  }
-  template <class T>
-  __device__ T largest(T value) const {
-    return reduce(value, [](T a, T b) { return a < b ? b : a; });
-  }
-  template <class F>
-  __device__ auto total(int64_t n, const F& f) const {
-    using V = decltype(f(int64_t{}));
-    std::conditional_t<std::is_integral_v<V>, int64_t, V> sum = 0;
-    for (int64_t i = lane(); i < n; i += size()) sum += f(i);
-    return this->sum(sum);
-  }
-  template <class F>
-  __device__ auto range(int64_t n, const F& f) const {
-    using V = decltype(f(int64_t{}));
-    V low = f(0), high = low;
-    for (int64_t i = lane(); i < n; i += size()) {
-      const V v = f(i);
-      low = v < low ? v : low;
-      high = v > high ? v : high;
-    }
-    return Range<V>{smallest(low), largest(high)};
-  }
-  // In shared memory, where all lanes read them.
-  template <class P>
-  __device__ const P& local(const P& parameters) const {
-    return parameters;
-  }
-  __device__ uint32_t* histogram() { return shared_.histogram; }
-  __device__ void clear_histogram() {
-    sync();
-    for (int i = lane(); i < kHistogramBins; i += size()) shared_.histogram[i] = 0;
-    sync();
-  }
-  template <class T, class Bin>
-  __device__ void count(const T* plane, int64_t n, int first, const Bin& bin) {
-    for (int64_t i = lane(); i < n; i += size())
-      atomicAdd(&shared_.histogram[first + bin(plane[i])], 1u);
-  }
-
-  template <int margin = 0, class T, class Body>
-  __device__ void each_pixel(const Image<T>& image, Body body) const {
-    const Stride stride(size(), image.width);
-    Position at = stride.start(lane(), image.width, image.height);
-    for (; at.c < image.channels; stride.advance(at, image.width, image.height)) {
-      body(at);
-      // What lies in shared memory is read again at the next pixel, not kept in registers.
-      asm volatile("" ::: "memory");
-    }
-  }
-
- private:
-  // A tree over each warp, then over the warps; every lane gets the result. All lanes take part.
-  template <class T, class Combine>
-  __device__ T reduce(T value, Combine combine) const {
-    static_assert(sizeof(T) <= sizeof(double));
-    for (int offset = 16; offset > 0; offset /= 2)
-      value = combine(value, __shfl_xor_sync(0xffffffffu, value, offset));
-    T* partial = reinterpret_cast<T*>(shared_.partial);
-    const int warps = size() / 32;
-    sync();
-    if (lane() % 32 == 0) partial[lane() / 32] = value;
-    sync();
-    T total = partial[0];
-    PYAUG_ROLLED
-    for (int warp = 1; warp < warps; ++warp) total = combine(total, partial[warp]);
-    return total;
-  }
-
-  Shared& shared_;
-};
-
-#endif
 
 }  // namespace pyaug::inline PYAUG_ISA

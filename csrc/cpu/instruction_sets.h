@@ -6,10 +6,9 @@
 
 namespace pyaug {
 
-// `pixels` is the baseline again, walking pixel by pixel as a lane of a GPU does: what its results
-// prove of an operation's formulas holds for the GPU.
-enum class InstructionSet : int { pixels, baseline, avx2, avx512 };
-constexpr const char* kInstructionSets[] = {"pixels", "baseline", "avx2", "avx512"};
+// `lanes` is the baseline running the GPU's code, the lanes of a block by turns: for the tests.
+enum class InstructionSet : int { lanes, baseline, avx2, avx512 };
+constexpr const char* kInstructionSets[] = {"lanes", "baseline", "avx2", "avx512"};
 
 // Whether this build has it and this CPU runs it.
 inline bool runs_here(InstructionSet set) {

@@ -3,24 +3,33 @@
 #include "kernels.h"
 
 #include "../kernels.h"
+#ifdef PYAUG_LANES
+#include "../cuda/team.h"
+#include "block.h"
+#else
 #include "team.h"
+#endif
 
 namespace pyaug::inline PYAUG_ISA {
 namespace {
 
-#ifdef PYAUG_WALK_PIXELS
-using Team = SerialTeam;
-#else
-using Team = RowTeam;
-#endif
-
 template <class Task>
 void run_here(const Task& task, unsigned char* scratch, Turns& turns) {
   if constexpr (requires { task.scratch_bytes(); }) {
-    Team team;
     TeamMemory memory;
+#ifdef PYAUG_LANES
+    Block block(lanes_for(task));
+    BlockTeam<Block>::Shared shared;
+    for (Turn turn; (turn = turns.next()).begin < turn.end;)
+      block.run([&] {
+        BlockTeam<Block> team(block, shared);
+        for (int64_t b = turn.begin; b < turn.end; ++b) work(team, memory, task, b, scratch);
+      });
+#else
+    RowTeam team;
     for (Turn turn; (turn = turns.next()).begin < turn.end;)
       for (int64_t b = turn.begin; b < turn.end; ++b) work(team, memory, task, b, scratch);
+#endif
   } else {
     for (Turn turn; (turn = turns.next()).begin < turn.end;)
       for (int64_t b = turn.begin; b < turn.end; ++b) work(task, b);

@@ -15,7 +15,7 @@
 
 namespace pyaug::inline PYAUG_ISA {
 
-// One step on bytes, whole images at a time; false where only the walk over pixels knows how.
+// One step on bytes, whole images at a time.
 template <class Op>
 bool run_bytes(const Image<uint8_t> image, const typename Op::Parameters& parameters, Room& room,
                uint8_t* const out) {
@@ -131,6 +131,9 @@ class RowTeam : public SerialTeam {
     return total;
   }
 
+  // One step of a program; false where only the walk over pixels knows how.
+  template <class T>
+  static constexpr bool runs = true;
   template <class Op, class T>
   bool run(const Image<T>& image, const typename Op::Parameters& p, T* out) {
     if constexpr (is_exact<T>) {

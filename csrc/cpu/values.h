@@ -4,31 +4,12 @@
 
 #include <type_traits>
 
-#include "../ops/color.h"
-#include "../ops/contrast.h"
-#include "../ops/cutout.h"
-#include "../ops/equalize.h"
-#include "../ops/identity.h"
-#include "../ops/rearrange.h"
-#include "../ops/sample_pairing.h"
-#include "../ops/sharpness.h"
+#include "../ops/ops.h"
 #include "look_up.h"
 #include "stencils.h"
 #include "warps.h"
 
 namespace pyaug::inline PYAUG_ISA {
-
-// Operations whose output pixel depends on the same input pixel alone.
-template <class Op>
-concept OfPoints = requires(const typename Op::Parameters& p) { Op::exact_point(uint8_t{}, p, 0); };
-template <class Op>
-concept Enhancing = std::is_base_of_v<Enhancer<Op>, Op>;
-template <class Op>
-concept Warping = requires { typename Op::Place; };
-template <class Op>
-concept Rearranging = std::is_base_of_v<Rearrange<Op>, Op>;
-template <class Op>
-concept Filtering = requires { typename Op::Stencil; };
 
 // Runs whose values need nothing but a walk over pixels: where no better way is worth its code.
 template <class Op, bool with_slope, class T, class Use>

@@ -20,10 +20,7 @@ struct AutoContrast : PointOperation<AutoContrast>, NoSlope, UnitGain {
   PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>&, Parameters& p) {
     for (int c = 0; c < image.channels; ++c) {
       using F = Compute<T>;
-      using V = std::conditional_t<is_exact<T>, uint8_t, F>;
-      const T* plane = image.pixels + c * image.area();
-      const auto found =
-          team.range(image.area(), [=](int64_t i) { return static_cast<V>(plane[i]); });
+      const auto found = team.range(image.pixels + c * image.area(), image.area());
       if (team.lane() != 0) continue;
       const double low = static_cast<double>(found.low), high = static_cast<double>(found.high);
       const bool flat = !(high > low);

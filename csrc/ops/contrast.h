@@ -15,21 +15,13 @@ struct Contrast : FlatEnhancer<Contrast> {
     const int64_t area = image.area();
     double mean;
     if constexpr (is_exact<T>) {
-      const int64_t sum = total_luma(team, image);
-      mean = static_cast<double>((2 * sum + area) / (2 * area));
+      mean = static_cast<double>((2 * team.total_luma(image) + area) / (2 * area));
     } else {
       const double sum =
           team.total(area, [image](int64_t i) { return static_cast<double>(luma(image, i)); });
       mean = sum / static_cast<double>(area);
     }
     if (team.lane() == 0) p = {step.magnitude, mean};
-  }
-  template <class Team>
-  PYAUG_LANE static int64_t total_luma(Team& team, const Image<uint8_t>& image) {
-    if constexpr (requires { team.total_luma(image); })
-      return team.total_luma(image);
-    else
-      return team.total(image.area(), [&](int64_t i) { return luma(image, i); });
   }
   PYAUG_LANE static double flat(const Parameters& p) { return p.mean; }
   template <class T>

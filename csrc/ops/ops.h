@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <type_traits>
 
 #include "auto_contrast.h"
 #include "blur.h"
@@ -73,5 +74,18 @@ using Operations = OperationList<Identity, Invert, Solarize, SolarizeAdd, Poster
                                  Rotate90, Cutout, Crop, ResizedCrop, SamplePairing>;
 
 constexpr int kIdentity = 0;
+
+// Kinds of operations, for those who work on more than a pixel at a time. Of points: an output
+// pixel depends on the same input pixel alone.
+template <class Op>
+concept OfPoints = requires(const typename Op::Parameters& p) { Op::exact_point(uint8_t{}, p, 0); };
+template <class Op>
+concept Enhancing = std::is_base_of_v<Enhancer<Op>, Op>;
+template <class Op>
+concept Warping = std::is_base_of_v<AnyWarp, Op>;
+template <class Op>
+concept Rearranging = std::is_base_of_v<AnyRearrangement, Op>;
+template <class Op>
+concept Filtering = requires { typename Op::Stencil; };
 
 }  // namespace pyaug::inline PYAUG_ISA

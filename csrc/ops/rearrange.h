@@ -11,18 +11,10 @@ struct Rearrangement {
   double fill[kMaxChannels];
 };
 
-// `Self` gives place(magnitude, noise, width, height), without the fill.
-template <class Self>
-struct Rearrange : NoSlope {
+// What all rearrangements share.
+struct AnyRearrangement : NoSlope {
   using Parameters = Rearrangement;
 
-  template <class Team, class T>
-  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
-                                 Parameters& p) {
-    if (team.lane() != 0) return;
-    p = Self::place(step.magnitude, step.noise, image.width, image.height);
-    for (int c = 0; c < image.channels; ++c) p.fill[c] = step.fill[c];
-  }
   template <class T>
   PYAUG_LANE static bool inside(const Image<T>& image, int x, int y) {
     return x >= 0 && x < image.width && y >= 0 && y < image.height;
@@ -49,6 +41,18 @@ struct Rearrange : NoSlope {
     const int u = at.x - p.c, v = at.y - p.f;
     const int x = p.a * u + p.d * v, y = p.b * u + p.e * v;
     return inside(g, x, y) ? g(at.c, y, x) : Compute<T>(0);
+  }
+};
+
+// `Self` gives place(magnitude, noise, width, height), without the fill.
+template <class Self>
+struct Rearrange : AnyRearrangement {
+  template <class Team, class T>
+  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
+                                 Parameters& p) {
+    if (team.lane() != 0) return;
+    p = Self::place(step.magnitude, step.noise, image.width, image.height);
+    for (int c = 0; c < image.channels; ++c) p.fill[c] = step.fill[c];
   }
 };
 

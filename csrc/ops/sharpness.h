@@ -6,7 +6,6 @@
 namespace pyaug::inline PYAUG_ISA {
 
 struct Sharpness : Enhancer<Sharpness> {
-  static constexpr int margin = SmoothStencil::radius;
   static constexpr OperationInfo info =
       enhancer("sharpness", "Blends with the smoothed image: 0 smooth, 1 the image, 2 sharpened.");
 

@@ -41,13 +41,15 @@ struct Filter {
   }
 
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Position& at) {
-    if (!at.inner && !interior(image, at.y, at.x)) return image.raw(at.c, at.y, at.x);
-    return static_cast<uint8_t>((2 * weighted<int>(image, at.c, at.y, at.x) + Stencil::sum) /
-                                (2 * Stencil::sum));
+    if (!interior(image, at.y, at.x)) return image.raw(at.c, at.y, at.x);
+    return rounded(weighted<int>(image, at.c, at.y, at.x));
+  }
+  PYAUG_LANE static uint8_t rounded(int sum) {
+    return static_cast<uint8_t>((2 * sum + Stencil::sum) / (2 * Stencil::sum));
   }
   template <class T>
   PYAUG_LANE static Compute<T> value(const Image<T>& image, const Position& at) {
-    if (!at.inner && !interior(image, at.y, at.x)) return image(at.c, at.y, at.x);
+    if (!interior(image, at.y, at.x)) return image(at.c, at.y, at.x);
     return weighted<Compute<T>>(image, at.c, at.y, at.x) / Compute<T>(Stencil::sum);
   }
   // The stencils are symmetric: an input pixel receives from the interior pixels around it.
@@ -65,8 +67,6 @@ struct Filter {
 template <class Kernel>
 struct FilterOperation : NoPreparation, NoSlope {
   using Stencil = Kernel;
-  static constexpr int margin = Stencil::radius;
-
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters&, Position& at) {
     return Filter<Stencil>::exact(image, at);
   }

@@ -19,27 +19,13 @@ constexpr OperationInfo warp(const char* name, const char* summary, Unit unit, d
           .fills = true};
 }
 
-// `Self` gives place(magnitude, noise, width, height, matrix, slope).
-template <class Self>
-struct Warp {
+// What all warps share.
+struct AnyWarp {
   struct Parameters {
     Affine affine;
     double fill[kMaxChannels];
     bool bilinear;
   };
-
-  template <class Team, class T>
-  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
-                                 Parameters& p) {
-    if (team.lane() != 0) return;
-    Matrix matrix{1, 0, 0, 0, 1, 0}, slope{};
-    Self::place(step.magnitude, step.noise, image.width, image.height, matrix, slope);
-    p.affine = Affine::make(matrix, slope, image.width, image.height);
-    for (int c = 0; c < image.channels; ++c) p.fill[c] = step.fill[c];
-    p.bilinear = Self::always_bilinear || step.bilinear;
-  }
-
-  static constexpr bool always_bilinear = false;
 
   // Where an output pixel comes from: the same for all channels, so found once for them. It begins
   // as zeros, here and below: on a GPU what is undefined outside the image would keep a register
@@ -124,6 +110,23 @@ struct Warp {
   template <class F>
   PYAUG_LANE static F share(int pixel, int first, int second, F t) {
     return (pixel == first ? F(1) - t : F(0)) + (pixel == second ? t : F(0));
+  }
+};
+
+// `Self` gives place(magnitude, noise, width, height, matrix, slope).
+template <class Self>
+struct Warp : AnyWarp {
+  static constexpr bool always_bilinear = false;
+
+  template <class Team, class T>
+  PYAUG_LANE static void prepare(Team& team, const Image<T>& image, const Step<T>& step,
+                                 Parameters& p) {
+    if (team.lane() != 0) return;
+    Matrix matrix{1, 0, 0, 0, 1, 0}, slope{};
+    Self::place(step.magnitude, step.noise, image.width, image.height, matrix, slope);
+    p.affine = Affine::make(matrix, slope, image.width, image.height);
+    for (int c = 0; c < image.channels; ++c) p.fill[c] = step.fill[c];
+    p.bilinear = Self::always_bilinear || step.bilinear;
   }
 };
 
