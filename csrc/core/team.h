@@ -101,6 +101,18 @@ class SerialTeam {
         for (const uint16_t count : counters[b]) sums[b] += count;
     }
   }
+  // Puts the running sum of the 256 bins from `first` on, each without its own, in their places;
+  // returns that of the last bin in use.
+  uint32_t accumulate(int first) {
+    uint32_t sum = 0, before = 0;
+    for (int i = first; i < first + 256; ++i) {
+      const uint32_t count = histogram_[i];
+      histogram_[i] = sum;
+      if (count > 0) before = sum;
+      sum += count;
+    }
+    return before;
+  }
   template <class T, class Body>
   void each_pixel(const Image<T>& image, Body body) const {
     Position at;

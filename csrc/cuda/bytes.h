@@ -108,7 +108,8 @@ struct FixedPoint {
   }
   PYAUG_LANE int operator()(int, bool& inside) {
     const int x = u >> 16, y = v >> 16;
-    inside = x >= 0 && x < width && y >= 0 && y < height;
+    inside = static_cast<uint32_t>(x) < static_cast<uint32_t>(width) &&
+             static_cast<uint32_t>(y) < static_cast<uint32_t>(height);
     u = add(u, a);
     v = add(v, d);
     return y * width + x;
@@ -183,36 +184,43 @@ PYAUG_APART void cut_bytes(Team team, Image<uint8_t> image, const Cutout::Parame
   gather_bytes(team, image, Fill(p->fill, image.channels), out, Uncut{image.width, *p, {}});
 }
 
-// A stencil's sums; done(smoothed, v) gives the byte. What lies beyond a row's ends is read from
-// its ends, and not used.
+// A stencil's sums, in halves of a word: those of pixels 0 and 2, and of 1 and 3. What lies beyond
+// a row's ends is read from its ends, and not used. done(smoothed, v) gives the byte.
 template <class Stencil, class Team, class Done>
 PYAUG_APART void filter_bytes(Team team, Image<uint8_t> image, uint8_t* out, Done done) {
   constexpr int r = Stencil::radius;
+  constexpr uint32_t bytes = 0x00ff00ff;
   const int width = image.width, height = image.height;
   for (int plane = 0; plane < image.channels * width * height; plane += width * height)
     team.each_four(height, width, [&](int y, int x) {
       const int first = plane + y * width + x;
       const uint32_t centre = four_at(image.pixels, first);
       const bool inner = y >= r && y < height - r;
-      int sum[4] = {};
+      uint32_t even_sums = 0, odd_sums = 0;
       for (int dy = -r; dy <= r; ++dy) {
         const uint8_t* row = image.pixels + first + (inner ? dy * width : 0);
         const uint32_t four = dy == 0 ? centre : four_at(row, 0);
-        int v[4 + 2 * r];
-        for (int k = 0; k < 4; ++k) v[r + k] = byte_of(four, k);
-        for (int k = 0; k < r; ++k) {
-          v[k] = row[x + k - r >= 0 ? k - r : -x];
-          v[r + 4 + k] = row[x + 4 + k < width ? 4 + k : width - 1 - x];
+        const uint32_t even = four & bytes, odd = four >> 8 & bytes;
+        uint32_t pair[2 * r + 2];  // of the pixels t - r and t - r + 2
+        pair[r] = even;
+        pair[r + 1] = odd;
+        for (int k = 1; k <= r; ++k) {
+          const uint32_t left = row[x >= k ? -k : -x];
+          const uint32_t right = row[x + 3 + k < width ? 3 + k : width - 1 - x];
+          pair[r - k] = left | (k == 1 ? odd : even) << 16;
+          pair[r + 1 + k] = (k == 1 ? even : odd) >> 16 | right << 16;
         }
-        for (int k = 0; k < 4; ++k)
-          for (int dx = -r; dx <= r; ++dx)
-            if (Stencil::weight(dy, dx) != 0) sum[k] += Stencil::weight(dy, dx) * v[r + k + dx];
+        for (int dx = -r; dx <= r; ++dx) {
+          even_sums += Stencil::weight(dy, dx) * pair[r + dx];
+          odd_sums += Stencil::weight(dy, dx) * pair[r + dx + 1];
+        }
       }
       uint32_t four = 0;
       for (int k = 0; k < 4; ++k) {
         const uint8_t v = byte_of(centre, k);
+        const int sum = ((k % 2 ? odd_sums : even_sums) >> (k < 2 ? 0 : 16)) & 0xffff;
         const bool smooth = inner && x + k >= r && x + k < width - r;
-        four |= as_byte(done(smooth ? Filter<Stencil>::rounded(sum[k]) : v, v), k);
+        four |= as_byte(done(smooth ? Filter<Stencil>::rounded(sum) : v, v), k);
       }
       four_at(out, first) = four;
     });

@@ -29,10 +29,13 @@ template <class Task>
 PYAUG_BOTH int lanes_for(const Task&) {
   return kLanes<Task>;
 }
-// A small image would leave a large block waiting at its barriers. (Sums of floats depend on the
-// number of lanes: theirs never changes.)
+// What is done once for an image is done by every warp of its block, and its barriers wait for the
+// slowest: a small image has one warp. (Sums of floats depend on the number of lanes: theirs never
+// changes.)
 PYAUG_BOTH int lanes_for(const ApplyTask<uint8_t>& task) {
-  return task.batch.pixels() < 3 * 96 * 96 ? 64 : kLanes<ApplyTask<uint8_t>>;
+  int lanes = 32;
+  while (lanes < kLanes<ApplyTask<uint8_t>> && task.batch.pixels() > 128 * lanes) lanes *= 2;
+  return lanes;
 }
 
 // Every n-th of an image's pixels, or groups of them, row by row and channel by channel, without a
@@ -139,6 +142,33 @@ class BlockTeam {
       for (int64_t i = lane(); i < n; i += size()) count_one(first + bin(plane[i]));
   }
 
+  // By 32 lanes, eight bins each.
+  PYAUG_LANE uint32_t accumulate(int first) {
+    constexpr int each = 256 / 32;
+    uint32_t* const bins = shared_.histogram + first + each * lane();
+    uint32_t* const sums = reinterpret_cast<uint32_t*>(shared_.partial);
+    const bool takes_part = lane() < 32;
+    sync();
+    if (takes_part) {
+      uint32_t sum = 0;
+      for (int k = 0; k < each; ++k) sum += bins[k];
+      sums[lane()] = sum;
+    }
+    sync();
+    uint32_t sum = 0, before = 0;
+    if (takes_part) {
+      PYAUG_ROLLED
+      for (int i = 0; i < lane(); ++i) sum += sums[i];
+      for (int k = 0; k < each; ++k) {
+        const uint32_t count = bins[k];
+        bins[k] = sum;
+        if (count > 0) before = sum;
+        sum += count;
+      }
+    }
+    return largest(before);
+  }
+
   template <class T, class Body>
   PYAUG_LANE void each_pixel(const Image<T>& image, Body body) const {
     const Stride stride(size(), image.width);
@@ -169,20 +199,12 @@ class BlockTeam {
     for (int64_t i = int64_t{line} * lane(); i < size; i += int64_t{line} * this->size())
       block_.fetch(pixels + i);
   }
-  // body(y, x) of every fourth x, where width % 4 == 0.
+  // body(y, x) of every fourth x, where width % 4 == 0. A warp's lanes take 32 x 4 pixels, so that
+  // those of a turned image, too, come from few lines of memory.
   template <class Body>
   PYAUG_LANE void each_four(int height, int width, const Body& body) const {
-    const int groups = width / 4, rows = size() / groups, columns = size() % groups;
-    int y = lane() / groups, x = lane() % groups;
-    while (y < height) {
-      body(y, 4 * x);
-      x += columns;
-      y += rows;
-      if (x >= groups) {
-        x -= groups;
-        ++y;
-      }
-    }
+    for (int y = lane() / 8; y < height; y += size() / 8)
+      for (int x = lane() % 8 * 4; x < width; x += 8 * 4) body(y, x);
   }
 
  private:
