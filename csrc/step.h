@@ -105,7 +105,7 @@ struct StepSums {
 
 // Phase one of a step's adjoint. For every output pixel: t again, g = scale * G where the clamp let
 // it through and zero elsewhere, written to `g`. `incoming(i)` is G. A team may add what the input
-// receives to `grad`, if there is one, on the way. Ends with a barrier.
+// receives to `grad`, if there is one, on the way. The sums bring a barrier.
 template <class Op, bool with_loss, class Team, class T, class Incoming>
 PYAUG_LANE StepSums pull_back(Team& team, const Image<T>& image,
                               const typename Op::Parameters& parameters, Incoming incoming,
@@ -133,7 +133,6 @@ PYAUG_LANE StepSums pull_back(Team& team, const Image<T>& image,
     sums.magnitude = team.sum(sums.magnitude);
   if constexpr (Op::info.magnitude_gradient == Gradient::straight_through)
     sums.magnitude = sums.gradient / Op::info.span;
-  team.sync();
   return sums;
 }
 

@@ -21,16 +21,17 @@ class Block {
         lanes_(std::make_unique<ucontext_t[]>(size)),
         stacks_(new unsigned char[size * kStack]),
         exchanged_(std::make_unique<double[]>(size)),
-        paused_(std::make_unique<Pause[]>(size)) {}
+        paused_(std::make_unique<Pause[]>(size)),
+        started_(std::make_unique<bool[]>(size)) {}
 
-  // Runs work() in every lane, from barrier to barrier, now the first lane first and now the last:
-  // if a barrier were missing, one of them would come too early.
+  // Runs work() in every lane: a warp after the other from barrier to barrier, now the first one
+  // first and now the last. If a barrier were missing, one of them would come too early.
   template <class Work>
   void run(const Work& work) {
     work_ = &work;
     call_ = [](const void* w) { (*static_cast<const Work*>(w))(); };
-    started_ = false;
     for (int i = 0; i < size_; ++i) {
+      started_[i] = false;
       ucontext_t& lane = lanes_[i];
       getcontext(&lane);
       lane.uc_stack.ss_sp = stacks_.get() + i * kStack;
@@ -41,32 +42,23 @@ class Block {
     }
     for (bool forwards = true;; forwards = !forwards) {
       int waiting = 0;
-      for (int i = 0; i < size_; ++i) {
-        lane_ = forwards ? i : size_ - 1 - i;
-        resume();
-        waiting += waits_;
-      }
-      started_ = true;
+      for (int i = 0; i < size_; i += kWarp)
+        waiting += run_warp(forwards ? i : size_ - kWarp - i, forwards);
       if (waiting == 0) return;
-      if (waiting == size_) continue;
-      std::fputs("pyaug: some lanes wait at a barrier that others do not come to\n", stderr);
-      std::abort();
+      if (waiting < size_) give_up();
     }
   }
 
   int lane() const { return lane_; }
   int size() const { return size_; }
-  [[gnu::noinline]] void sync() {
-    waits_ = true;
-    if (__builtin_setjmp(paused_[lane_].place) == 0) leap(between_);
-  }
+  void sync() { pause(kBlock); }
   // The value of the lane whose number differs by this bit.
   template <class T>
   T across(T value, int bit) {
-    sync();
     std::memcpy(&exchanged_[lane_], &value, sizeof(T));
-    sync();
+    pause(kExchange);
     std::memcpy(&value, &exchanged_[lane_ ^ bit], sizeof(T));
+    pause(kExchange);
     return value;
   }
   void add_one(uint32_t& counter) { ++counter; }
@@ -79,19 +71,45 @@ class Block {
 
  private:
   static constexpr size_t kStack = 64 << 10;
+  static constexpr int kWarp = 32;
+  enum Wait : int { kNothing, kExchange, kBlock };  // what a lane that stopped waits for
 
   struct Pause {
     void* place[5];
   };
   [[noreturn, gnu::noinline]] static void leap(Pause& to) { __builtin_longjmp(to.place, 1); }
 
+  // Runs the lanes of a warp, exchange after exchange, to the block's next barrier; how many came
+  // to one.
+  int run_warp(int first, bool forwards) {
+    for (;;) {
+      int at[3] = {};
+      for (int i = 0; i < kWarp; ++i) {
+        lane_ = first + (forwards ? i : kWarp - 1 - i);
+        resume();
+        ++at[waits_];
+      }
+      if (at[kExchange] == 0) return at[kBlock];
+      if (at[kExchange] < kWarp) give_up();
+    }
+  }
   // A jump costs nothing; swapcontext would ask the system for the signals' mask, twice.
   [[gnu::noinline]] void resume() {
-    waits_ = false;
+    waits_ = kNothing;
     if (__builtin_setjmp(between_.place) != 0) return;
-    if (started_) leap(paused_[lane_]);
+    if (started_[lane_]) leap(paused_[lane_]);
+    started_[lane_] = true;
     setcontext(&lanes_[lane_]);
   }
+  [[gnu::noinline]] void pause(Wait wait) {
+    waits_ = wait;
+    if (__builtin_setjmp(paused_[lane_].place) == 0) leap(between_);
+  }
+  [[noreturn]] static void give_up() {
+    std::fputs("pyaug: some lanes wait where others do not come to\n", stderr);
+    std::abort();
+  }
+
   static void enter(unsigned low, unsigned high) {
     const uint64_t self = static_cast<uint64_t>(high) << 32 | low;
     Block& block = *reinterpret_cast<Block*>(static_cast<uintptr_t>(self));
@@ -100,11 +118,12 @@ class Block {
   }
 
   int size_, lane_ = 0;
-  bool waits_ = false, started_ = false;
+  Wait waits_ = kNothing;
   std::unique_ptr<ucontext_t[]> lanes_;
   std::unique_ptr<unsigned char[]> stacks_;
   std::unique_ptr<double[]> exchanged_;
   std::unique_ptr<Pause[]> paused_;
+  std::unique_ptr<bool[]> started_;
   Pause between_;
   const void* work_ = nullptr;
   void (*call_)(const void*) = nullptr;

@@ -129,8 +129,7 @@ class BlockTeam {
     return sum(part);
   }
   PYAUG_LANE uint32_t* histogram() { return shared_.histogram; }
-  PYAUG_LANE void clear_histogram() {
-    sync();
+  PYAUG_LANE void clear_histogram() {  // of which nobody reads any more
     for (int i = lane(); i < kHistogramBins; i += size()) shared_.histogram[i] = 0;
     sync();
   }
