@@ -139,11 +139,15 @@ def apply(images, *others, out=None):
     return _apply(images, *others)
 
 
-def augment(images, partners, *others, out):
-    """The entry point ``augment``; no gradients pass."""
+def augment(images, partners, *others, out=None):
+    """The entry point ``augment``, into a new tensor or ``out``; no gradients pass."""
     _refuse_tangents((images, partners))
-    _augment(images, partners, *others, out)
-    _written(out)
+    if out is None:  # of which autograd knows nothing yet
+        out = torch.empty_like(images, memory_format=torch.contiguous_format)
+        _augment(images, partners, *others, out)
+    else:
+        _augment(images, partners, *others, out)
+        _written(out)
     return out
 
 

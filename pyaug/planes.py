@@ -131,8 +131,6 @@ def augment(
         InputError: what :func:`check` refuses.
     """
     bilinear = check(images, partners, fill=fill, interpolation=interpolation, name=name, out=out)
-    if out is None:
-        out = torch.empty_like(images, memory_format=torch.contiguous_format)
     return _native.augment(images, partners, *source, fill, bilinear, out=out)
 
 
