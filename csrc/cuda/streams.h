@@ -34,22 +34,24 @@ PYAUG_LANE void stream(const Streams<In, Out>& arrays, int lane, int lanes, int6
   const int64_t vectors = arrays.aligned() ? n / 16 : 0;
   for (int64_t first = lane; first < vectors; first += int64_t{at_once} * lanes) {
     Sixteen from[at_once][In];
-    for (int k = 0; k < at_once; ++k)
-      if (first + k * lanes < vectors)
-        for (int a = 0; a < In; ++a)
-          from[k][a] = reinterpret_cast<const Sixteen*>(arrays.in[a])[first + k * lanes];
-    for (int k = 0; k < at_once; ++k)
-      if (first + k * lanes < vectors) {
-        Sixteen to[Out > 0 ? Out : 1] = {};
-        for (int i = 0; i < 16; ++i) {
-          uint8_t v[In], r[Out > 0 ? Out : 1];
-          for (int a = 0; a < In; ++a) v[a] = byte_of(from[k][a].word[i / 4], i % 4);
-          f(v, r);
-          for (int a = 0; a < Out; ++a) to[a].word[i / 4] |= as_byte(r[a], i % 4);
-        }
-        for (int a = 0; a < Out; ++a)
-          reinterpret_cast<Sixteen*>(arrays.out[a])[first + k * lanes] = to[a];
+    for (int k = 0; k < at_once; ++k) {
+      const int64_t at = first + k * lanes;
+      for (int a = 0; a < In; ++a)  // the last one again, rather than a branch
+        from[k][a] =
+            reinterpret_cast<const Sixteen*>(arrays.in[a])[at < vectors ? at : vectors - 1];
+    }
+    for (int k = 0; k < at_once; ++k) {
+      const int64_t at = first + k * lanes;
+      if (at >= vectors) break;
+      Sixteen to[Out > 0 ? Out : 1] = {};
+      for (int i = 0; i < 16; ++i) {
+        uint8_t v[In], r[Out > 0 ? Out : 1];
+        for (int a = 0; a < In; ++a) v[a] = byte_of(from[k][a].word[i / 4], i % 4);
+        f(v, r);
+        for (int a = 0; a < Out; ++a) to[a].word[i / 4] |= as_byte(r[a], i % 4);
       }
+      for (int a = 0; a < Out; ++a) reinterpret_cast<Sixteen*>(arrays.out[a])[at] = to[a];
+    }
   }
   for (int64_t i = 16 * vectors + lane; i < n; i += lanes) {
     uint8_t v[In], r[Out > 0 ? Out : 1];

@@ -8,33 +8,30 @@
 
 namespace pyaug::inline PYAUG_ISA {
 
-// How many lanes work on an image, at most: with mixtures, whose batches are small, as many as a
-// multiprocessor has registers for. And how many such blocks share one.
+// How many lanes work on an image, at most, and how many such blocks share the registers of a
+// multiprocessor. Mixtures, whose batches are small, have one.
+struct Blocks {
+  int lanes, resident;
+};
 template <class Task>
-inline constexpr int kLanes = 256;
+inline constexpr Blocks kBlocks{256, 3};
 template <class T>
-inline constexpr int kLanes<MixTask<T>> = 768;
+inline constexpr Blocks kBlocks<ReverseApplyTask<T>>{256, 2};
 template <class T>
-inline constexpr int kLanes<ReverseMixTask<T>> = 512;
-template <class Task>
-inline constexpr int kBlocks = 3;
+inline constexpr Blocks kBlocks<MixTask<T>>{768, 1};
 template <class T>
-inline constexpr int kBlocks<ReverseApplyTask<T>> = 2;
-template <class T>
-inline constexpr int kBlocks<MixTask<T>> = 1;
-template <class T>
-inline constexpr int kBlocks<ReverseMixTask<T>> = 1;
+inline constexpr Blocks kBlocks<ReverseMixTask<T>>{512, 1};
 
 template <class Task>
 PYAUG_BOTH int lanes_for(const Task&) {
-  return kLanes<Task>;
+  return kBlocks<Task>.lanes;
 }
 // What is done once for an image is done by every warp of its block, and its barriers wait for the
 // slowest: a small image has one warp. (Sums of floats depend on the number of lanes: theirs never
 // changes.)
 PYAUG_BOTH int lanes_for(const ApplyTask<uint8_t>& task) {
   int lanes = 32;
-  while (lanes < kLanes<ApplyTask<uint8_t>> && task.batch.pixels() > 128 * lanes) lanes *= 2;
+  while (lanes < kBlocks<ApplyTask<uint8_t>>.lanes && task.batch.pixels() > 128 * lanes) lanes *= 2;
   return lanes;
 }
 
