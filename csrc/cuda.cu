@@ -43,7 +43,7 @@ using Team = BlockTeam<Block>;
 constexpr int kRows = 256;  // of a program, a block
 
 template <class Task>
-__global__ void __launch_bounds__(kBlocks<Task>.lanes, kBlocks<Task>.resident)
+__global__ void __launch_bounds__(kLaunch<Task>.lanes, kLaunch<Task>.resident)
     image_kernel(const __grid_constant__ Task task, int64_t count, unsigned char* scratch,
                  int64_t scratch_bytes) {
   __shared__ Team::Shared shared;

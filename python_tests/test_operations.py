@@ -384,6 +384,21 @@ def test_any_strides(name, dtype, device):
                        expected)  # fmt: skip
 
 
+@pytest.mark.parametrize("name", references.NAMES)
+def test_any_place_in_memory(name, device):
+    """Images and the room for what becomes of them begin at any byte, not only where words do."""
+    whole = torch.arange(4 * 3 * 16 * 16, device=device).mul(37).to(torch.uint8).view(4, 3, 16, 16)
+    expected = call(name, whole, middle(name), **_noise(name))
+
+    def at(start):
+        return whole.new_empty(whole.numel() + 16)[start:][: whole.numel()].view_as(whole)
+
+    for first, second in ((0, 1), (1, 0), (2, 2), (3, 3), (4, 8), (8, 4), (5, 12)):
+        images, out = at(first).copy_(whole), at(second)
+        call(name, images, middle(name), **_noise(name), out=out)
+        assert torch.equal(out, expected), (first, second)
+
+
 def _noise(name):
     return {"noise": torch.full((4, 4), 0.4)} if OPERATIONS[name].noise else {}
 

@@ -1,5 +1,6 @@
 // A GPU's block on one thread of a CPU, for the tests: its lanes take turns, each runs to its next
-// barrier. What they prove of cuda/team.h holds for the GPU.
+// barrier. So cuda/team.h can be shown to give the right pixels, and to wait where it must; not
+// what depends on a GPU's memories.
 #pragma once
 
 #include <ucontext.h>
@@ -24,8 +25,8 @@ class Block {
         paused_(std::make_unique<Pause[]>(size)),
         started_(std::make_unique<bool[]>(size)) {}
 
-  // Runs work() in every lane: a warp after the other from barrier to barrier, now the first one
-  // first and now the last. If a barrier were missing, one of them would come too early.
+  // Runs work() in every lane: a warp after the other from barrier to barrier, by chance the first
+  // one first or the last. If a barrier were missing, one of them would come too early.
   template <class Work>
   void run(const Work& work) {
     work_ = &work;
@@ -40,7 +41,9 @@ class Block {
       makecontext(&lane, reinterpret_cast<void (*)()>(enter), 2, static_cast<unsigned>(self),
                   static_cast<unsigned>(static_cast<uint64_t>(self) >> 32));
     }
-    for (bool forwards = true;; forwards = !forwards) {
+    for (;;) {
+      chance_ = chance_ * 1103515245 + 12345;
+      const bool forwards = chance_ >> 31;
       int waiting = 0;
       for (int i = 0; i < size_; i += kWarp)
         waiting += run_warp(forwards ? i : size_ - kWarp - i, forwards);
@@ -118,6 +121,7 @@ class Block {
   }
 
   int size_, lane_ = 0;
+  uint32_t chance_ = 1;
   Wait waits_ = kNothing;
   std::unique_ptr<ucontext_t[]> lanes_;
   std::unique_ptr<unsigned char[]> stacks_;

@@ -102,6 +102,15 @@ struct FixedPoint {
   int a, b, c, d, e, f;
   int u = 0, v = 0;
 
+  PYAUG_LANE FixedPoint(const Image<uint8_t>& image, const int64_t (&by)[6])
+      : width(image.width),
+        height(image.height),
+        a(static_cast<int>(by[0])),
+        b(static_cast<int>(by[1])),
+        c(static_cast<int>(by[2])),
+        d(static_cast<int>(by[3])),
+        e(static_cast<int>(by[4])),
+        f(static_cast<int>(by[5])) {}
   PYAUG_LANE void start(int y, int x) {
     u = add(c, add(times(a, x), times(b, y)));
     v = add(f, add(times(d, x), times(e, y)));
@@ -122,20 +131,16 @@ struct FixedPoint {
   }
 };
 template <class Team>
-PYAUG_APART void fixed_point_bytes(Team team, Image<uint8_t> image, const int64_t* by, Fill fill,
+PYAUG_APART void fixed_point_bytes(Team team, Image<uint8_t> image, const AnyWarp::Parameters* p,
                                    uint8_t* out) {
-  gather_bytes(team, image, fill, out,
-               FixedPoint{image.width, image.height, static_cast<int>(by[0]),
-                          static_cast<int>(by[1]), static_cast<int>(by[2]), static_cast<int>(by[3]),
-                          static_cast<int>(by[4]), static_cast<int>(by[5])});
+  gather_bytes(team, image, Fill(p->fill, image.channels), out, FixedPoint(image, p->affine.fixed));
 }
 template <class Team>
 PYAUG_APART void rearranged_bytes(Team team, Image<uint8_t> image, const Rearrangement* p,
                                   uint8_t* out) {
-  constexpr int one = 1 << 16;
-  gather_bytes(team, image, Fill(p->fill, image.channels), out,
-               FixedPoint{image.width, image.height, p->a * one, p->b * one, p->c * one, p->d * one,
-                          p->e * one, p->f * one});
+  constexpr int64_t one = 1 << 16;
+  const int64_t by[] = {p->a * one, p->b * one, p->c * one, p->d * one, p->e * one, p->f * one};
+  gather_bytes(team, image, Fill(p->fill, image.channels), out, FixedPoint(image, by));
 }
 
 struct Separable {
@@ -166,22 +171,21 @@ PYAUG_APART void separable_bytes(Team team, Image<uint8_t> image, const AnyWarp:
 struct Uncut {
   int width;
   Cutout::Parameters p;
-  Position at;
+  int y = 0, x = 0;
 
-  PYAUG_LANE void start(int y, int x) {
-    at.y = y;
-    at.x = x - 1;
+  PYAUG_LANE void start(int to_y, int to_x) {
+    y = to_y;
+    x = to_x;
   }
-  PYAUG_LANE int operator()(int, bool& inside) {
-    ++at.x;
-    inside = !Cutout::cut(p, at);
-    return at.y * width + at.x;
+  PYAUG_LANE int operator()(int k, bool& inside) const {
+    inside = !Cutout::cut(p, y, x + k);
+    return y * width + x + k;
   }
 };
 template <class Team>
 PYAUG_APART void cut_bytes(Team team, Image<uint8_t> image, const Cutout::Parameters* p,
                            uint8_t* out) {
-  gather_bytes(team, image, Fill(p->fill, image.channels), out, Uncut{image.width, *p, {}});
+  gather_bytes(team, image, Fill(p->fill, image.channels), out, Uncut{image.width, *p});
 }
 
 // A stencil's sums, in halves of a word: those of pixels 0 and 2, and of 1 and 3. What lies beyond
@@ -260,7 +264,7 @@ PYAUG_LANE void step_on_bytes(const Team& team, const Image<uint8_t>& image,
   } else if constexpr (std::is_same_v<Op, Color>) {
     color_bytes(team, image, static_cast<float>(p.factor), out);
   } else {
-    team.fetch(image.pixels, image.size());
+    if constexpr (Warping<Op> || Op::info.square) team.fetch(image.pixels, image.size());
     constexpr int most = 1 << 15;
     const auto places =
         reinterpret_cast<uintptr_t>(image.pixels) | reinterpret_cast<uintptr_t>(out);
@@ -272,7 +276,7 @@ PYAUG_LANE void step_on_bytes(const Team& team, const Image<uint8_t>& image,
       else if (p.affine.path == Affine::kSeparable)
         separable_bytes(team, image, &p, out);
       else
-        fixed_point_bytes(team, image, p.affine.fixed, Fill(p.fill, image.channels), out);
+        fixed_point_bytes(team, image, &p, out);
     } else if (!by_four) {
       walk_bytes<Op>(team, image, &p, out);
     } else if constexpr (Rearranging<Op>) {

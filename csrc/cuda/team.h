@@ -10,28 +10,28 @@ namespace pyaug::inline PYAUG_ISA {
 
 // How many lanes work on an image, at most, and how many such blocks share the registers of a
 // multiprocessor. Mixtures, whose batches are small, have one.
-struct Blocks {
+struct LaunchShape {
   int lanes, resident;
 };
 template <class Task>
-inline constexpr Blocks kBlocks{256, 3};
+inline constexpr LaunchShape kLaunch{256, 3};
 template <class T>
-inline constexpr Blocks kBlocks<ReverseApplyTask<T>>{256, 2};
+inline constexpr LaunchShape kLaunch<ReverseApplyTask<T>>{256, 2};
 template <class T>
-inline constexpr Blocks kBlocks<MixTask<T>>{768, 1};
+inline constexpr LaunchShape kLaunch<MixTask<T>>{768, 1};
 template <class T>
-inline constexpr Blocks kBlocks<ReverseMixTask<T>>{512, 1};
+inline constexpr LaunchShape kLaunch<ReverseMixTask<T>>{512, 1};
 
 template <class Task>
-PYAUG_BOTH int lanes_for(const Task&) {
-  return kBlocks<Task>.lanes;
+inline int lanes_for(const Task&) {
+  return kLaunch<Task>.lanes;
 }
 // What is done once for an image is done by every warp of its block, and its barriers wait for the
-// slowest: a small image has one warp. (Sums of floats depend on the number of lanes: theirs never
-// changes.)
-PYAUG_BOTH int lanes_for(const ApplyTask<uint8_t>& task) {
+// slowest: a small image has one warp. (Sums of floats depend on the number of lanes, which for
+// each kernel is one.)
+inline int lanes_for(const ApplyTask<uint8_t>& task) {
   int lanes = 32;
-  while (lanes < kBlocks<ApplyTask<uint8_t>>.lanes && task.batch.pixels() > 128 * lanes) lanes *= 2;
+  while (lanes < kLaunch<ApplyTask<uint8_t>>.lanes && task.batch.pixels() > 128 * lanes) lanes *= 2;
   return lanes;
 }
 
@@ -71,7 +71,7 @@ class BlockTeam {
  public:
   struct Shared {
     uint32_t histogram[kHistogramBins];
-    double partial[32];
+    alignas(8) unsigned char partial[32 * 8];  // a value of any type for each warp
     uint8_t table[kMaxChannels * 256];
   };
 
@@ -141,9 +141,9 @@ class BlockTeam {
   // By 32 lanes, eight bins each.
   PYAUG_LANE uint32_t accumulate(int first) {
     constexpr int each = 256 / 32;
-    uint32_t* const bins = shared_.histogram + first + each * lane();
-    uint32_t* const sums = reinterpret_cast<uint32_t*>(shared_.partial);
     const bool takes_part = lane() < 32;
+    uint32_t* const bins = shared_.histogram + first + (takes_part ? each * lane() : 0);
+    uint32_t* const sums = reinterpret_cast<uint32_t*>(shared_.partial);
     sync();
     if (takes_part) {
       uint32_t sum = 0;
@@ -189,9 +189,11 @@ class BlockTeam {
   PYAUG_LANE static const P* in_shared_memory(const P* p) {
     return Block::in_shared_memory(p);
   }
-  // Asks for an image before it is read here and there.
+  // Asks for an image before it is read here and there, unless it is so large that many of them
+  // would drive each other out of the cache.
   PYAUG_LANE void fetch(const uint8_t* pixels, int64_t size) const {
-    constexpr int line = 128;
+    constexpr int line = 128, most = 1 << 18;
+    if (size > most) return;
     for (int64_t i = int64_t{line} * lane(); i < size; i += int64_t{line} * this->size())
       block_.fetch(pixels + i);
   }

@@ -36,20 +36,20 @@ struct Cutout : NoSlope {
     p.y1 = p.y0 + q;
     for (int c = 0; c < image.channels; ++c) p.fill[c] = step.fill[c];
   }
-  PYAUG_LANE static bool cut(const Parameters& p, const Position& at) {
-    return at.x >= p.x0 && at.x < p.x1 && at.y >= p.y0 && at.y < p.y1;
+  PYAUG_LANE static bool cut(const Parameters& p, int y, int x) {
+    return x >= p.x0 && x < p.x1 && y >= p.y0 && y < p.y1;
   }
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters& p, Position& at) {
-    return cut(p, at) ? clip_byte(p.fill[at.c]) : image.raw(at.c, at.y, at.x);
+    return cut(p, at.y, at.x) ? clip_byte(p.fill[at.c]) : image.raw(at.c, at.y, at.x);
   }
   template <class T>
   PYAUG_LANE static Compute<T> value(const Image<T>& image, const Parameters& p, Position& at) {
-    return cut(p, at) ? Compute<T>(p.fill[at.c]) : image(at.c, at.y, at.x);
+    return cut(p, at.y, at.x) ? Compute<T>(p.fill[at.c]) : image(at.c, at.y, at.x);
   }
   template <class T>
   PYAUG_LANE static Compute<T> adjoint(const Image<T>&, const Parameters& p,
                                        const Image<Compute<T>>& g, double, Position& at) {
-    return cut(p, at) ? Compute<T>(0) : g(at.c, at.y, at.x);
+    return cut(p, at.y, at.x) ? Compute<T>(0) : g(at.c, at.y, at.x);
   }
 };
 
