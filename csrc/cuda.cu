@@ -30,9 +30,12 @@ struct Block {
   __device__ static void fetch(const void* address) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
   }
-  template <class P>
-  __device__ static const P* in_shared_memory(const P* p) {
+  __device__ static const uint8_t* in_shared_memory(const uint8_t* p) {
     __builtin_assume(__isShared(p));
+    return p;
+  }
+  __device__ static const uint8_t* in_device_memory(const uint8_t* p) {
+    __builtin_assume(__isGlobal(p));
     return p;
   }
   // What lies in shared memory is read again at the next pixel, not kept in registers.

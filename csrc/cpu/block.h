@@ -67,10 +67,8 @@ class Block {
   void add_one(uint32_t& counter) { ++counter; }
   void fetch(const void*) {}
   void forget() {}
-  template <class P>
-  static const P* in_shared_memory(const P* p) {
-    return p;
-  }
+  static const uint8_t* in_shared_memory(const uint8_t* p) { return p; }
+  static const uint8_t* in_device_memory(const uint8_t* p) { return p; }
 
  private:
   static constexpr size_t kStack = 64 << 10;

@@ -11,8 +11,7 @@ namespace pyaug::inline PYAUG_ISA {
 template <class Team, class F>
 PYAUG_LANE void map_bytes(const Team& team, const uint8_t* in, int64_t n, uint8_t* out,
                           const F& f) {
-  stream(Streams<1, 1>{{in}, {out}}, team.lane(), team.size(), n,
-         [&](const uint8_t* v, uint8_t* to) { *to = f(*v); });
+  stream(team, Streams<1, 1>{{in}, {out}}, n, [&](const uint8_t* v, uint8_t* to) { *to = f(*v); });
 }
 
 template <class Op, class Team>
@@ -37,7 +36,7 @@ PYAUG_APART void look_up_bytes(Team team, Image<uint8_t> image, const uint8_t* t
 template <class Team>
 PYAUG_APART void pair_bytes(Team team, Image<uint8_t> image, const uint8_t* partner, float weight,
                             uint8_t* out) {
-  stream(Streams<2, 1>{{image.pixels, partner}, {out}}, team.lane(), team.size(), image.size(),
+  stream(team, Streams<2, 1>{{image.pixels, partner}, {out}}, image.size(),
          [=](const uint8_t* v, uint8_t* to) { *to = blend(v[0], v[1], weight); });
 }
 
@@ -47,8 +46,8 @@ PYAUG_APART void color_bytes(Team team, Image<uint8_t> image, float factor, uint
   const uint8_t* in = image.pixels;
   if (image.channels == 1)  // its own luma
     return map_bytes(team, in, area, out, [=](uint8_t v) { return blend(v, v, factor); });
-  stream(Streams<3, 3>{{in, in + area, in + 2 * area}, {out, out + area, out + 2 * area}},
-         team.lane(), team.size(), area, [=](const uint8_t* v, uint8_t* to) {
+  stream(team, Streams<3, 3>{{in, in + area, in + 2 * area}, {out, out + area, out + 2 * area}},
+         area, [=](const uint8_t* v, uint8_t* to) {
            const int d = luma(v[0], v[1], v[2]);
            for (int c = 0; c < 3; ++c) to[c] = blend(d, v[c], factor);
          });
@@ -77,13 +76,14 @@ template <class Team, class Find>
 PYAUG_LANE void gather_bytes(const Team& team, const Image<uint8_t>& image, const Fill& fill,
                              uint8_t* out, Find find) {
   const int area = static_cast<int>(image.area());
+  const uint8_t* const pixels = team.in_device_memory(image.pixels);
   team.each_four(image.height, image.width, [&](int y, int x) {
     find.start(y, x);
     uint32_t four[kMaxChannels] = {};
     for (int k = 0; k < 4; ++k) {
       bool inside;
       const int place = find(k, inside);
-      const uint8_t* const from = image.pixels + (inside ? place : 0);  // a load without a branch
+      const uint8_t* const from = pixels + (inside ? place : 0);  // a load without a branch
       for (int c = 0; c < kMaxChannels; ++c)
         if (c < image.channels) {
           const uint8_t v = from[c * area];
@@ -195,14 +195,15 @@ PYAUG_APART void filter_bytes(Team team, Image<uint8_t> image, uint8_t* out, Don
   constexpr int r = Stencil::radius;
   constexpr uint32_t bytes = 0x00ff00ff;
   const int width = image.width, height = image.height;
+  const uint8_t* const pixels = team.in_device_memory(image.pixels);
   for (int plane = 0; plane < image.channels * width * height; plane += width * height)
     team.each_four(height, width, [&](int y, int x) {
       const int first = plane + y * width + x;
-      const uint32_t centre = four_at(image.pixels, first);
+      const uint32_t centre = four_at(pixels, first);
       const bool inner = y >= r && y < height - r;
       uint32_t even_sums = 0, odd_sums = 0;
       for (int dy = -r; dy <= r; ++dy) {
-        const uint8_t* row = image.pixels + first + (inner ? dy * width : 0);
+        const uint8_t* row = pixels + first + (inner ? dy * width : 0);
         const uint32_t four = dy == 0 ? centre : four_at(row, 0);
         const uint32_t even = four & bytes, odd = four >> 8 & bytes;
         uint32_t pair[2 * r + 2];  // of the pixels t - r and t - r + 2

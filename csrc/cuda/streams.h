@@ -27,10 +27,12 @@ struct Streams {
   }
 };
 
-// f(from, to): one byte of each array, those of `to` to be given.
-template <int In, int Out, class F>
-PYAUG_LANE void stream(const Streams<In, Out>& arrays, int lane, int lanes, int64_t n, const F& f) {
+// f(from, to): one byte of each array, those of `to` to be given. The arrays lie in device memory.
+template <class Team, int In, int Out, class F>
+PYAUG_LANE void stream(const Team& team, Streams<In, Out> arrays, int64_t n, const F& f) {
   constexpr int at_once = In < 3 ? 4 / In : 1;
+  const int lane = team.lane(), lanes = team.size();
+  for (int a = 0; a < In; ++a) arrays.in[a] = team.in_device_memory(arrays.in[a]);
   const int64_t vectors = arrays.aligned() ? n / 16 : 0;
   for (int64_t first = lane; first < vectors; first += int64_t{at_once} * lanes) {
     Sixteen from[at_once][In];

@@ -184,10 +184,12 @@ class BlockTeam {
     return true;
   }
 
-  // A pointer of which a compiler may know where it points.
-  template <class P>
-  PYAUG_LANE static const P* in_shared_memory(const P* p) {
+  // Pointers of which a compiler may know where they point.
+  PYAUG_LANE static const uint8_t* in_shared_memory(const uint8_t* p) {
     return Block::in_shared_memory(p);
+  }
+  PYAUG_LANE static const uint8_t* in_device_memory(const uint8_t* p) {
+    return Block::in_device_memory(p);
   }
   // Asks for an image before it is read here and there, unless it is so large that many of them
   // would drive each other out of the cache.
@@ -212,7 +214,7 @@ class BlockTeam {
   PYAUG_LANE void read_bytes(const uint8_t* const (&in)[In], int64_t n, const F& f) const {
     Streams<In, 0> arrays{};
     for (int a = 0; a < In; ++a) arrays.in[a] = in[a];
-    stream(arrays, lane(), size(), n, [&](const uint8_t* v, uint8_t*) { f(v); });
+    stream(*this, arrays, n, [&](const uint8_t* v, uint8_t*) { f(v); });
   }
   // A tree over each warp, then over the warps; every lane gets the result. All lanes take part.
   template <class T, class Combine>
