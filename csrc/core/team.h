@@ -27,13 +27,12 @@ class SerialTeam {
   T sum(T value) const {
     return value;
   }
-  // The sum of f(i) over [0, n): whole numbers as int64; others by turns in several parts, as each
-  // addition waits for the one before.
+  // The sum of f(i) over [0, n), by turns in several parts, as each addition waits for the one
+  // before.
   template <class F>
-  auto total(int64_t n, const F& f) const {
-    using V = decltype(f(int64_t{}));
-    constexpr int lanes = std::is_integral_v<V> ? 1 : 32;
-    std::conditional_t<std::is_integral_v<V>, int64_t, V> part[lanes] = {};
+  double total(int64_t n, const F& f) const {
+    constexpr int lanes = 32;
+    double part[lanes] = {};
     int64_t i = 0;
     for (; i + lanes <= n; i += lanes)
       for (int l = 0; l < lanes; ++l) part[l] += f(i + l);

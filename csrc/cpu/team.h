@@ -131,9 +131,9 @@ class RowTeam : public SerialTeam {
     return total;
   }
 
-  // One step of a program; false where only the walk over pixels knows how.
   template <class T>
   static constexpr bool runs = true;
+  // One step of a program; false where only the walk over pixels knows how.
   template <class Op, class T>
   bool run(const Image<T>& image, const typename Op::Parameters& p, T* out) {
     if constexpr (is_exact<T>) {

@@ -175,9 +175,9 @@ class BlockTeam {
     }
   }
 
-  // One step of a program, on bytes. Parameters stay in shared memory, where all lanes read them.
   template <class T>
   static constexpr bool runs = is_exact<T>;
+  // One step of a program, on bytes. Parameters stay in shared memory, where all lanes read them.
   template <class Op>
   PYAUG_LANE bool run(const Image<uint8_t>& image, const typename Op::Parameters& p, uint8_t* out) {
     step_on_bytes<Op>(*this, image, p, shared_.table, out);

@@ -67,6 +67,7 @@ struct Filter {
 template <class Kernel>
 struct FilterOperation : NoPreparation, NoSlope {
   using Stencil = Kernel;
+
   PYAUG_LANE static uint8_t exact(const Image<uint8_t>& image, const Parameters&, Position& at) {
     return Filter<Stencil>::exact(image, at);
   }

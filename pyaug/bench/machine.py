@@ -67,9 +67,6 @@ def facts(device: str) -> dict[str, Any]:
     }
 
 
-_NUMBERS = {"family": "cpu family", "model": "model"}  # as /proc/cpuinfo has them
-
-
 def allowance() -> float | None:
     """The share of small images' lines that counts with the CPU kernels in use; None: no lines.
 
@@ -80,11 +77,12 @@ def allowance() -> float | None:
 
 def cpu() -> str:
     """The processor's name and, as several may bear it, its family and model."""
+    named = {"family": "cpu family", "model": "model"}  # in /proc/cpuinfo
     with suppress(OSError):  # not Linux
         lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
         facts = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
         if "model name" in facts:
-            numbers = [f"{x} {facts[key]}" for x, key in _NUMBERS.items() if key in facts]
+            numbers = [f"{x} {facts[key]}" for x, key in named.items() if key in facts]
             return facts["model name"] + (f" ({', '.join(numbers)})" if numbers else "")
     return platform.processor() or platform.machine()
 
