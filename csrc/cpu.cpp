@@ -11,6 +11,7 @@
 #include "cpu/instruction_sets.h"
 #include "cpu/kernels.h"
 #include "entry.h"
+#include "launch.h"
 #include "ops/ops.h"
 
 namespace pyaug {
@@ -122,23 +123,28 @@ class Shares {
   std::unique_ptr<Share[]> shares_;
 };
 
+template <class Task>
+void launch_images(int64_t count, const Task& task, const SampleTask* draw) {
+  constexpr std::align_val_t alignment{64};
+  const size_t bytes = static_cast<size_t>(task.scratch_bytes());
+  const auto free = [=](unsigned char* p) { ::operator delete[](p, alignment); };
+  const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
+  std::optional<Taken> taken;
+  if (draw) taken.emplace(*draw, count);
+  Shares shares(count, threads);
+  torch::stable::parallel_for(0, threads, 1, [&](int64_t own, int64_t) {
+    const std::unique_ptr<unsigned char[], decltype(free)> scratch(
+        new (alignment) unsigned char[bytes], free);
+    Shares::Of turns(shares, own, taken ? &taken->task : nullptr);
+    run_chosen(task, scratch.get(), turns);
+  });
+}
+
 struct CpuLauncher {
   template <class Task>
   static void each_image(const Tensor&, int64_t count, const Task& task,
                          const SampleTask* draw = nullptr) {
-    constexpr std::align_val_t alignment{64};
-    const size_t bytes = static_cast<size_t>(task.scratch_bytes());
-    const auto free = [=](unsigned char* p) { ::operator delete[](p, alignment); };
-    const int64_t threads = std::min<int64_t>(count, torch::stable::get_num_threads());
-    std::optional<Taken> taken;
-    if (draw) taken.emplace(*draw, count);
-    Shares shares(count, threads);
-    torch::stable::parallel_for(0, threads, 1, [&](int64_t own, int64_t) {
-      const std::unique_ptr<unsigned char[], decltype(free)> scratch(
-          new (alignment) unsigned char[bytes], free);
-      Shares::Of turns(shares, own, taken ? &taken->task : nullptr);
-      run_chosen(task, scratch.get(), turns);
-    });
+    launch_images(count, task, draw);
   }
 
   static void each_draw(const Tensor&, int64_t count, const SampleTask& draw) {
@@ -151,26 +157,35 @@ struct CpuLauncher {
   }
 
   static void check_codes(const Tensor& rows, const Tensor& images) {
+    const int64_t height = images.size(2), width = images.size(3);
     if (rows.scalar_type() == ScalarType::Int)
-      check_columns(static_cast<const int32_t*>(rows.data_ptr()), rows.numel(), 1, images);
+      check_columns(static_cast<const int32_t*>(rows.data_ptr()), rows.numel(), 1, height, width);
     else
       check_columns(static_cast<const int64_t*>(rows.data_ptr()), rows.size(0), rows.size(1),
-                    images);
-  }
-  template <class Code>
-  static void check_columns(const Code* codes, int64_t rows, int64_t columns,
-                            const Tensor& images) {
-    const RequireSquare check{images.size(2), images.size(3)};
-    for (int64_t i = 0; i < rows; ++i) {
-      const Code code = codes[i * columns];
-      require(code >= 0 && code < Operations::size, "operation: expected codes from 0 to ",
-              Operations::size - 1, ", got ", code);
-      Operations::visit(static_cast<int>(code), check);
-    }
+                    height, width);
   }
 };
 
 }  // namespace
+
+void launch(int64_t count, const ApplyTask<uint8_t>& task, const SampleTask* draw) {
+  launch_images(count, task, draw);
+}
+
+template <class Code>
+void check_columns(const Code* codes, int64_t rows, int64_t columns, int64_t height,
+                   int64_t width) {
+  const RequireSquare check{height, width};
+  for (int64_t i = 0; i < rows; ++i) {
+    const Code code = codes[i * columns];
+    require(code >= 0 && code < Operations::size, "operation: expected codes from 0 to ",
+            Operations::size - 1, ", got ", code);
+    Operations::visit(static_cast<int>(code), check);
+  }
+}
+template void check_columns(const int32_t*, int64_t, int64_t, int64_t, int64_t);
+template void check_columns(const int64_t*, int64_t, int64_t, int64_t, int64_t);
+
 }  // namespace pyaug
 
 STABLE_TORCH_LIBRARY_IMPL(pyaug, CPU, library) {

@@ -103,7 +103,7 @@ struct Pictures {
     b.steps = static_cast<int>(steps);
     b.noise = noise;
     b.magnitude = magnitude;
-    for (size_t c = 0; c < kMaxChannels; ++c) b.fill[c] = fill[c % fill.size()];
+    b.fill_with(fill.data(), fill.size());
     b.bilinear = bilinear;
     return b;
   }
@@ -239,17 +239,14 @@ struct Entry {
     require_room(out, in);
     require_like(state, images, "state", ScalarType::Long, {2});
     Launcher::check_codes(candidates, images);
-    const int64_t steps = draws.steps(), rows = count * steps;
-    Tensor room = allocate(state, {rows * 32 + count * 4}, ScalarType::Byte);
-    double* const magnitude = static_cast<double*>(room.data_ptr());
-    float* const noise = reinterpret_cast<float*>(magnitude + rows);
-    int32_t* const operation = reinterpret_cast<int32_t*>(noise + 4 * rows);
-    const SampleTask task = draws.task({operation, magnitude, noise, operation + rows});
+    const int64_t steps = draws.steps();
+    Tensor room = allocate(state, {ProgramRows::bytes(count, steps)}, ScalarType::Byte);
+    const auto rows = ProgramRows::in(room.data_ptr(), count, steps);
+    const SampleTask task = draws.task(rows);
     for_type(out.scalar_type(), [&]<class T>() {
-      Launcher::each_image(out, count,
-                           ApplyTask<T>{in.batch<T>(fill, bilinear, steps, noise, magnitude),
-                                        operation, static_cast<T*>(out.data_ptr())},
-                           &task);
+      const auto batch = in.batch<T>(fill, bilinear, steps, rows.noise, rows.magnitude);
+      Launcher::each_image(
+          out, count, ApplyTask<T>{batch, rows.operation, static_cast<T*>(out.data_ptr())}, &task);
     });
   }
 

@@ -22,6 +22,10 @@ struct Batch {
   bool bilinear;
 
   PYAUG_BOTH int64_t pixels() const { return static_cast<int64_t>(channels) * height * width; }
+  // One value for all channels, or one for each.
+  void fill_with(const double* values, size_t count) {
+    for (size_t c = 0; c < kMaxChannels; ++c) fill[c] = values[c % count];
+  }
 };
 
 // Scratch comes in images of pixels or of gradients, each part aligned to 64 bytes.
@@ -114,6 +118,16 @@ struct ProgramRows {
   double* magnitude;   // [B, K]
   float* noise;        // [B, K, 4]
   int32_t* choice;     // [B, 1 + K]: sub-policy, then each stage's candidate; -1: gated off
+
+  // Of one piece of memory, aligned to 8 bytes.
+  static int64_t bytes(int64_t batch, int64_t steps) { return batch * (steps * 32 + 4); }
+  static ProgramRows in(void* memory, int64_t batch, int64_t steps) {
+    const int64_t rows = batch * steps;
+    double* const magnitude = static_cast<double*>(memory);
+    float* const noise = reinterpret_cast<float*>(magnitude + rows);
+    int32_t* const operation = reinterpret_cast<int32_t*>(noise + 4 * rows);
+    return {operation, magnitude, noise, operation + rows};
+  }
 };
 
 struct SampleTask {

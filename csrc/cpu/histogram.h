@@ -1,7 +1,8 @@
-// How often each byte occurs, without a store for each pixel: a bit says which pixels have a value,
-// and instructions count bits.
+// How often each byte occurs. A bit says which pixels have a value, and vector instructions count
+// bits; meanwhile, in large images, scalar ones count other pixels one by one.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -57,11 +58,16 @@ inline __m256i sums_of(const __m512i lanes[8]) {
   return _mm512_maskz_cvtepi64_epi32(0xff, sums);
 }
 
-constexpr int kCounted = 14 * kPacket;  // their flags fit the first-level cache
+// counts[v] += how often v is among `packets` of pixels, less `padding` zeros at their end. Beside
+// each 16 values of the first `pairs` packets kWords times eight other pixels are counted in
+// `single`, by turns, as equal neighbours would wait for each other.
+constexpr int kPackets = 14;  // their flags fit the first-level cache
+constexpr int kWords = 3;
+constexpr int kBeside = 16 * 8 * kWords;
 
-// counts[v] += how often v is among n <= kCounted pixels.
-inline void count_pixels(const uint8_t* pixels, int n, uint32_t* counts) {
-  __m512i low[kCounted / kPacket][16], high[kCounted / kPacket][16];  // by halves of a byte
+inline void count_packets(const uint8_t* pixels, int n, const uint8_t* beside, int pairs,
+                          uint32_t* counts, uint32_t (*single)[256]) {
+  __m512i low[kPackets][16], high[kPackets][16];  // by halves of a byte
   const int packets = (n + kPacket - 1) / kPacket, padding = packets * kPacket - n;
   for (int p = 0; p < packets; ++p) {
     __m512i bit[8];
@@ -78,9 +84,17 @@ inline void count_pixels(const uint8_t* pixels, int n, uint32_t* counts) {
   for (int i = 0; i < 16; i += 4)
     for (int j = 0; j < 16; j += 4) {
       __m512i found[4][4] = {};
-      for (int p = 0; p < packets; ++p)
+      for (int p = 0; p < packets; ++p) {
         for (int k = 0; k < 16; ++k)
           found[k / 4][k % 4] += _mm512_popcnt_epi64(high[p][i + k / 4] & low[p][j + k % 4]);
+        if (p >= pairs) continue;
+        asm volatile("" : "+r"(beside));  // else the compiler makes two loops of this one
+        for (int w = 0; w < kWords; ++w, beside += 8) {
+          uint64_t eight;
+          std::memcpy(&eight, beside, 8);
+          for (int k = 0; k < 8; ++k) ++single[k][eight >> 8 * k & 255];
+        }
+      }
       for (int k = 0; k < 4; k += 2) {
         uint32_t* const first = counts + 16 * (i + k) + j;
         uint32_t sums[8];
@@ -89,6 +103,26 @@ inline void count_pixels(const uint8_t* pixels, int n, uint32_t* counts) {
       }
     }
   counts[0] -= static_cast<uint32_t>(padding);
+}
+
+// counts[v] += how often v is among n pixels.
+inline void count_pixels(const uint8_t* pixels, int64_t n, uint32_t* counts) {
+  constexpr int64_t pair = kPacket + kBeside, few = 8192;  // where eight more counters do not pay
+  uint32_t single[8][256];
+  if (n >= few) {
+    std::memset(single, 0, sizeof single);
+    while (n >= pair) {
+      const int pairs = static_cast<int>(std::min<int64_t>(n / pair, kPackets));
+      count_packets(pixels, kPacket * pairs, pixels + kPacket * pairs, pairs, counts, single);
+      pixels += pair * pairs;
+      n -= pair * pairs;
+    }
+    for (const auto& each : single)
+      for (int v = 0; v < 256; ++v) counts[v] += each[v];
+  }
+  for (; n > 0; pixels += kPackets * kPacket, n -= kPackets * kPacket)
+    count_packets(pixels, static_cast<int>(std::min<int64_t>(n, kPackets * kPacket)), nullptr, 0,
+                  counts, nullptr);
 }
 #endif
 

@@ -103,13 +103,14 @@ class RowTeam : public SerialTeam {
   template <class T, class Bin>
   void count(const T* plane, int64_t n, int first, const Bin& bin) {
 #ifdef __AVX512VBMI__
-    for (int64_t start = 0; start < n; start += kCounted) {
-      const int here = static_cast<int>(std::min<int64_t>(kCounted, n - start));
-      if constexpr (is_exact<T>) {
-        count_pixels(plane + start, here, histogram() + first);
-      } else {
-        uint8_t bins[kCounted];
-        for (int i = 0; i < here; ++i) bins[i] = static_cast<uint8_t>(bin(plane[start + i]));
+    if constexpr (is_exact<T>) {
+      count_pixels(plane, n, histogram() + first);
+    } else {
+      constexpr int64_t most = 8192;
+      uint8_t bins[most];
+      for (int64_t start = 0; start < n; start += most) {
+        const int64_t here = std::min(most, n - start);
+        for (int64_t i = 0; i < here; ++i) bins[i] = static_cast<uint8_t>(bin(plane[start + i]));
         count_pixels(bins, here, histogram() + first);
       }
     }
