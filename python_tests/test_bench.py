@@ -2,6 +2,7 @@
 
 import gc
 import json
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -136,14 +137,14 @@ def test_no_garbage_is_collected_while_a_call_is_timed():
 # --- rows ----------------------------------------------------------------------------------------
 
 
-def raced(time, ours=2.0, line=None, **changes):
+def raced(time, ours=2.0, line=None, hopeless=math.inf, **changes):
     row = Row("Group", "work, 4 × 3×32×32", line=line)
     given = {
         "copy": Call(time.takes("copy", 0.5), 4),
         "peers": {"slow": Call(time.takes("slow", 3.0)), "fast": Call(time.takes("fast", 5.0), 4)},
     }
     ours = Call(time.takes("ours", ours), 4)
-    race(row, Watch(rounds=3, seconds=0.1, clock=time), ours, **(given | changes))
+    race(row, Watch(3, 0.1, hopeless, clock=time), ours, **(given | changes))
     return row
 
 
@@ -152,6 +153,15 @@ def test_a_race_is_against_the_fastest_peer_an_image(time):
     assert (row.fastest, row.value) == ("fast", 2.5)
     assert list(row.timings) == [OURS, COPY, "slow", "fast", "other work"]
     assert (row.floor, row.share) == (0.125, 0.25)
+
+
+@pytest.mark.parametrize(("hopeless", "left"), [(2.5, ["slow", "fast"]), (2.3, ["fast"])])
+def test_peers_far_behind_the_fastest_may_be_left_out(time, hopeless, left):
+    """By their second run, as the first may be anything; what is only shown does not count."""
+    others = {"far": Call(time.takes("far", 3.2)), "whole": Call(time.takes("whole", 0.1))}
+    row = raced(time, hopeless=hopeless, others=others)
+    assert list(row.timings) == [OURS, COPY, *left, "whole"]
+    assert (row.fastest, row.value) == ("fast", 2.5)
 
 
 @pytest.mark.parametrize(("line", "holds"), [(2.5, True), (2.6, False), (None, None)])

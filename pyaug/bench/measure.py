@@ -57,6 +57,8 @@ class Watch:
     seconds: float = 0.02
     """A timing repeats its call until it lasts about so long, after half as many runs that are not
     timed: they bring back to the caches what the call before has driven out."""
+    hopeless: float = math.inf
+    """A peer is left out that in its second run takes more than so many times the fastest's."""
     clock: Callable[[], float] = time.perf_counter
     """Says the time in seconds."""
 

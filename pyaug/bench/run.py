@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from pyaug.bench.table import Rows, Table
 from pyaug.errors import ABOVE_0, AT_LEAST_1, InputError, check_ranges
 from pyaug.run import isolated_rng
 
-_QUICK = 0.008  # seconds a timing
+_QUICK = 0.006  # seconds a timing
+_HOPELESS = 3.0  # times as slow as the fastest
 _NOTES = (
     "Peers get the same images in the form they are fastest in: PIL images, tensors (3, H, W), "
     "arrays (H, W, 3), or float batches. Each draws for every image, so each is called for every "
@@ -39,8 +41,9 @@ class Config:
     """Options of a benchmark."""
 
     quick: bool = False
-    """The rows of the CPU in about a minute, with shorter timings; nothing is compiled, and nothing
-    written unless --out says where."""
+    """The rows of the CPU in about a minute, with shorter timings and without the peers that are
+    three times as slow as the fastest; nothing is compiled, and nothing written unless --out says
+    where."""
     device: Literal["cpu", "cuda"] | None = None
     """Which rows: the CPU's, one thread, or the GPU's; by default the GPU's where there is one and
     --quick is not set."""
@@ -76,7 +79,9 @@ def bench(config: Config | None = None, *, say: Callable[[str], None] = lambda l
     about = {str(side): held.about(side) for side in operations.BATCHES}
     table = Table(machine.facts(device) | {"images": about}, notes=_NOTES)
     seconds = min(config.seconds, _QUICK) if config.quick else config.seconds
-    watch, wanted = Watch(config.rounds, seconds), re.compile(config.only or "")
+    hopeless = _HOPELESS if config.quick else math.inf
+    watch = Watch(config.rounds, seconds, hopeless)
+    wanted = re.compile(config.only or "")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

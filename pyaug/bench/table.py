@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -99,21 +100,23 @@ def race(
 
     Args:
         row: gets the timings, the floor, and the ratio to the fastest peer.
-        watch: how to time.
+        watch: how to time, and which peers are not worth it.
         ours: pyaug's.
         copy: a plain copy of the batch into another, whose bandwidth makes the floor.
         peers: those that the line is about: each image by a draw or magnitude of its own.
         others: those that are only shown.
         moved: bytes that the work reads and writes, over those of the copy.
     """
-    calls = {OURS: ours, COPY: copy}
-    for name, call in {**peers, **(others or {})}.items():
+    theirs, second = {**peers, **(others or {})}, {}
+    for name, call in theirs.items():
         try:
             call.run()
-            calls[name] = call
+            second[name] = watch.spent(call, 1) / call.items
         except Exception as error:  # a library that breaks must not lose the others
             row.failures[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    row.timings = watch.interleave(calls)
+    fastest = min((seconds for name, seconds in second.items() if name in peers), default=math.inf)
+    near = {name: theirs[name] for name, s in second.items() if s <= watch.hopeless * fastest}
+    row.timings = watch.interleave({OURS: ours, COPY: copy, **near})
     row.floor = moved * row.timings[COPY].median
     row.compare(peers)
 
