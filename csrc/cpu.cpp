@@ -15,6 +15,9 @@
 #include "ops/ops.h"
 
 namespace pyaug {
+
+const int kAhead = bytes_ahead();
+
 namespace {
 
 struct RequireSquare {

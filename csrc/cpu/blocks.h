@@ -5,6 +5,7 @@
 #include <new>
 
 #include "../core/image.h"
+#include "instruction_sets.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
@@ -39,9 +40,7 @@ class Room {
   size_t size_ = 0;
 };
 
-// Fetches the 64 bytes that a walk over rows comes to a little later, there and here: by itself a
-// processor fetches ahead no further than the end of a page.
-constexpr int kAhead = 1536;
+// Fetches the 64 bytes that a walk over rows comes to a little later, there and here.
 PYAUG_LANE void fetch_ahead(const uint8_t* from, const uint8_t* to, int ahead = kAhead) {
   __builtin_prefetch(from + ahead);
   __builtin_prefetch(to + kAhead, 1);

@@ -1,4 +1,5 @@
-// The instruction sets that the CPU kernels are compiled for, and which of them is used.
+// The instruction sets that the CPU kernels are compiled for, which of them is used, and what else
+// depends on the processor.
 #pragma once
 
 #include <cstdlib>
@@ -37,5 +38,16 @@ inline InstructionSet instruction_set() {
   }
   return best;
 }
+
+// How many bytes ahead of its place a walk over rows asks for what it will come to. By themselves
+// most processors fetch no further than the end of a page; AMD's family 25 (Zen 3 and 4) does, and
+// is only disturbed: with 0 bytes the walk asks for what it reads in any case.
+inline int bytes_ahead() {
+#ifdef __x86_64__
+  if (__builtin_cpu_is("amdfam19h")) return 0;
+#endif
+  return 1536;
+}
+extern const int kAhead;  // that; csrc/cpu.cpp has it
 
 }  // namespace pyaug
