@@ -64,6 +64,10 @@ class Watch:
 
     def interleave(self, calls: Mapping[str, Call]) -> dict[str, Timing]:
         """Time the calls by turns: A B C A B C and so on."""
+        return {name: _timing(values) for name, values in self.by_rounds(calls).items()}
+
+    def by_rounds(self, calls: Mapping[str, Call]) -> dict[str, list[float]]:
+        """The same, each round by itself: seconds an item."""
         seconds: dict[str, list[float]] = {name: [] for name in calls}
         collects = gc.isenabled()
         gc.collect()
@@ -78,7 +82,7 @@ class Watch:
         finally:
             if collects:
                 gc.enable()
-        return {name: _timing(values) for name, values in seconds.items()}
+        return seconds
 
     def _repeats(self, call: Call) -> int:
         """As many runs as take `seconds`, found by doubling: the first are the slowest."""

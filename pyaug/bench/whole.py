@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -24,6 +25,7 @@ from pyaug.data.sets import cores
 THREADS, ONE, WORKER, GROWTH = "Threads", "One image", "DataLoader worker", "Growth"
 PIXELS = "with pixels, 32² to 224², 28 images"
 _CANDIDATES = 14  # RandAugment's operations
+_GROWTH_ROUNDS = 3  # times as many: the value is the largest of eight deviations
 
 
 def rows(held: Pictures) -> Rows:
@@ -127,8 +129,11 @@ def growth(held: Pictures, cases: list[tuple[int, ...]], row: Row, watch: Watch)
         watch: how to time.
     """
     calls = {str(n): Call(applied(held.batch(*sized), steps)) for n, *sized, steps in cases}
-    timings = watch.interleave(calls)
-    row.points = [(float(n), timings[str(n)].median) for n, *_ in cases]
+    watch = replace(watch, rounds=_GROWTH_ROUNDS * watch.rounds)
+    seconds = np.array(list(watch.by_rounds(calls).values()))  # [cases, rounds]
+    pace = seconds.mean(0)  # what slows a round slows all its calls
+    medians = np.median(seconds / pace, axis=1) * np.median(pace)
+    row.points = [(float(n), float(t)) for (n, *_), t in zip(cases, medians, strict=True)]
     row.value = 100 * deviation(row.points)
 
 
