@@ -489,7 +489,8 @@ def test_growth_that_is_straight_deviates_by_nothing():
 
 
 def test_every_operation_comes_as_often_at_every_step(held):
-    apply = whole.applied(held.batch(28, 32), 3)
+    images = held.batch(28, 32)
+    apply = whole.applied(images, 3, torch.empty_like(images))
     _, program = apply.args
     for k in range(3):
         assert set(torch.bincount(program.choice[:, 1 + k]).tolist()) == {2}

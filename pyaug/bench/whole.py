@@ -128,7 +128,14 @@ def growth(held: Pictures, cases: list[tuple[int, ...]], row: Row, watch: Watch)
         row: gets the points.
         watch: how to time.
     """
-    calls = {str(n): Call(applied(held.batch(*sized), steps)) for n, *sized, steps in cases}
+    most = {side: max(count for _, count, of, _ in cases if of == side) for _, _, side, _ in cases}
+    batches = {side: held.batch(count, side) for side, count in most.items()}
+    rooms = {side: torch.empty_like(images) for side, images in batches.items()}
+    calls = {
+        # On the same memory: the sum of all batches may be more than the caches hold.
+        str(n): Call(applied(batches[side][:count], steps, rooms[side][:count]))
+        for n, count, side, steps in cases
+    }
     watch = replace(watch, rounds=_GROWTH_ROUNDS * watch.rounds)
     seconds = np.array(list(watch.by_rounds(calls).values()))  # [cases, rounds]
     pace = seconds.mean(0)  # what slows a round slows all its calls
@@ -137,7 +144,7 @@ def growth(held: Pictures, cases: list[tuple[int, ...]], row: Row, watch: Watch)
     row.value = 100 * deviation(row.points)
 
 
-def applied(images: Tensor, steps: int) -> Callable[[], Tensor]:
+def applied(images: Tensor, steps: int, out: Tensor) -> Callable[[], Tensor]:
     """A call that applies one program of RandAugment, every operation as often at every step."""
     augment = Augment(known.randaugment(num_ops=steps), seed=0)
     generator = torch.Generator().manual_seed(0)
@@ -145,7 +152,7 @@ def applied(images: Tensor, steps: int) -> Callable[[], Tensor]:
     columns = [order[torch.randperm(len(order), generator=generator)] for _ in range(steps)]
     choice = torch.stack([torch.zeros_like(order), *columns], 1)
     program = augment.sample(len(images), force=choice.int())
-    return partial(augment.apply, images, program, out=torch.empty_like(images))
+    return partial(augment.apply, images, program, out=out)
 
 
 def deviation(points: list[tuple[float, float]]) -> float:
