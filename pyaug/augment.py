@@ -180,7 +180,7 @@ class Augment(nn.Module):
         return restore(made) if out is None else out
 
     def _at_once(self, images: Tensor, out: Tensor | None) -> Tensor | None:
-        """The usual call, of bytes on the CPU, in a third of the time; None: it is not that."""
+        """The usual call, of bytes on the CPU, in half the time; None: it is not that."""
         if not _native.direct(images):
             return None
         self._follow_process()

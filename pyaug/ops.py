@@ -147,7 +147,7 @@ def _at_once(
     how: tuple[list[float], bool],
     out: Tensor | None,
 ) -> Tensor | None:
-    """The usual call, of bytes on the CPU, in a third of the time; None: it is not that."""
+    """The usual call, of bytes on the CPU, in half the time; None: it is not that."""
     count = images.shape[0] if images.dim() == 4 else 1
     code, given, silence = _cpu_constants(operation.code, count)
     if operation.has_magnitude:
