@@ -25,7 +25,7 @@ from pyaug.data.sets import cores
 THREADS, ONE, WORKER, GROWTH = "Threads", "One image", "DataLoader worker", "Growth"
 PIXELS = "with pixels, 32² to 224², 28 images"
 _CANDIDATES = 14  # RandAugment's operations
-_GROWTH_ROUNDS = 3  # times as many: the value is the largest of eight deviations
+_MORE_ROUNDS = 4  # times as many, where a row needs both cores, or eight timings on a line
 
 
 def rows(held: Pictures) -> Rows:
@@ -66,7 +66,7 @@ def threads(images: Tensor, row: Row, watch: Watch) -> None:
         calls = {
             name: Call(partial(run, n), len(images)) for n, name in ((2, OURS), (1, "one thread"))
         }
-        row.timings = watch.interleave(calls)
+        row.timings = replace(watch, rounds=_MORE_ROUNDS * watch.rounds).interleave(calls)
     finally:
         torch.set_num_threads(1)
     row.compare(["one thread"])
@@ -136,7 +136,7 @@ def growth(held: Pictures, cases: list[tuple[int, ...]], row: Row, watch: Watch)
         str(n): Call(applied(batches[side][:count], steps, rooms[side][:count]))
         for n, count, side, steps in cases
     }
-    watch = replace(watch, rounds=_GROWTH_ROUNDS * watch.rounds)
+    watch = replace(watch, rounds=_MORE_ROUNDS * watch.rounds)
     seconds = np.array(list(watch.by_rounds(calls).values()))  # [cases, rounds]
     pace = seconds.mean(0)  # what slows a round slows all its calls
     medians = np.median(seconds / pace, axis=1) * np.median(pace)
