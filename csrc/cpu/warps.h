@@ -55,7 +55,8 @@ struct Points {
   Framed framed;
   int32_t inside[kBlock];  // -1; 0 for points outside, whose neighbours are any pixels
   F dx[kBlock];
-  bool straight;  // whether rows come from rows, their points one pixel from each other
+  bool straight;        // whether rows come from rows, their points one pixel from each other
+  bool level, upright;  // whether all keep their row, or their column, whatever the magnitude
   Row row[kBlock];
   int32_t at[kBlock];  // if not straight: the upper left neighbour's place, and what a row has else
   F dy[kBlock];
@@ -65,8 +66,12 @@ struct Points {
   void find(const Affine& affine, const Part& which, int width, int height) {
     part = which;
     framed = {width, height};
-    straight = find_straight(affine.matrix, affine.slope);
-    if (!straight) find_any<with_slope>(affine.matrix, affine.slope);
+    const Matrix &m = affine.matrix, &s = affine.slope;
+    const auto zeros = [](const auto&... values) { return ((values == 0.0) && ...); };
+    level = zeros(m.d, m.e - 1.0, m.f, s.d, s.e, s.f);
+    upright = zeros(m.a - 1.0, m.b, m.c, s.a, s.b, s.c);
+    straight = find_straight(m, s);
+    if (!straight) find_any<with_slope>(m, s);
   }
 
  private:
@@ -207,14 +212,30 @@ void straight_values(const Points<F>& points, const F* plane, F fill, F* __restr
     const int begin = r * columns;
     const F* dx = points.dx + begin;
     const int32_t* inside = points.inside + begin;
-    for (int k = 0; k < columns; ++k) {
-      const F v00 = upper[k], v01 = upper[k + 1], v10 = lower[k], v11 = lower[k + 1];
-      const F t = bilinear_value(v00, v01, v10, v11, dx[k], dy);
-      value[begin + k] = inside[k] ? t : fill;
-      if constexpr (with_slope) {
-        const F s = bilinear_slope(v00, v01, v10, v11, dx[k], dy, slope_x, slope_y);
-        slope[begin + k] = inside[k] ? s : F(0);
+    const auto each = [&](const auto& of) __attribute__((always_inline)) {
+      for (int k = 0; k < columns; ++k) {
+        const auto [t, s] = of(k);
+        value[begin + k] = inside[k] ? t : fill;
+        if constexpr (with_slope) slope[begin + k] = inside[k] ? s : F(0);
       }
+    };
+    // Where dx or dy is 0, the neighbours across do not count.
+    if (points.level) {
+      each([&](int k) {
+        const F v0 = upper[k], v1 = upper[k + 1];
+        return std::pair{between(v0, v1, dx[k]), (v1 - v0) * slope_x};
+      });
+    } else if (points.upright) {
+      each([&](int k) {
+        const F v0 = upper[k], v1 = lower[k];
+        return std::pair{between(v0, v1, dy), (v1 - v0) * slope_y};
+      });
+    } else {
+      each([&](int k) {
+        const F v00 = upper[k], v01 = upper[k + 1], v10 = lower[k], v11 = lower[k + 1];
+        return std::pair{bilinear_value(v00, v01, v10, v11, dx[k], dy),
+                         bilinear_slope(v00, v01, v10, v11, dx[k], dy, slope_x, slope_y)};
+      });
     }
   }
 }
@@ -224,6 +245,14 @@ template <bool with_slope, class F>
 void quad_values(const Points<F>& points, const Quad<F>* pixels, Quad<F>* value, Quad<F>* slope) {
   const int64_t stride = points.framed.stride();
   const int count = points.part.count();
+  if (points.upright) {
+    for (int i = 0; i < count; ++i) {
+      const Quad<F> v0 = pixels[points.at[i]], v1 = pixels[points.at[i] + stride];
+      value[i] = between(v0, v1, quad(points.dy[i]));
+      if constexpr (with_slope) slope[i] = (v1 - v0) * quad(points.slope_y[i]);
+    }
+    return;
+  }
   for (int i = 0; i < count; ++i) {
     const Quad<F>*upper = pixels + points.at[i], *lower = upper + stride;
     const Quad<F> v00 = upper[0], v01 = upper[1], v10 = lower[0], v11 = lower[1];
@@ -331,6 +360,11 @@ class Returned {
         const F below = points.row[r].dy, above = F(1) - below;
         F* const __restrict upper = planes + c * area + points.row[r].place;
         F* const __restrict lower = upper + stride;
+        if (points.level) {  // nothing below
+          for (int k = 0; k < columns; ++k) upper[k] += here[k] + before[k];
+          upper[columns] += before[columns];
+          continue;
+        }
         for (int k = 0; k < columns; ++k) {
           const F both = here[k] + before[k];
           upper[k] += above * both;
@@ -344,6 +378,16 @@ class Returned {
   static void scatter_quads(const Points<F>& points, Rows<F>& g, Quad<F>* pixels) {
     const int count = points.part.count();
     const int64_t stride = points.framed.stride();
+    if (points.upright) {  // nothing to the right
+      for (int i = 0; i < count; ++i) {
+        const Quad<F> own = points.inside[i] ? Quad<F>{g[0][i], g[1][i], g[2][i], F(0)} : Quad<F>{};
+        const F dy = points.dy[i];
+        Quad<F>* const upper = pixels + points.at[i];
+        upper[0] += (F(1) - dy) * own;
+        upper[stride] += dy * own;
+      }
+      return;
+    }
     F upper_left[kBlock], upper_right[kBlock], lower_left[kBlock], lower_right[kBlock];
     for (int i = 0; i < count; ++i) {
       const F dx = points.dx[i], dy = points.dy[i];
