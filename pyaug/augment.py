@@ -181,8 +181,11 @@ class Augment(nn.Module):
 
     def _at_once(self, images: Tensor, out: Tensor | None) -> Tensor | None:
         """The usual call, of bytes on the CPU, in half the time; None: it is not that."""
-        if not _native.direct(images):
+        shape = images.shape
+        usual = len(shape) in (3, 4) and shape[-3] in (1, 3) and 0 not in shape
+        if not usual or not _native.direct(images):
             return None
+        self._meet(images)
         self._follow_process()
         held = self._buffers
         source = *[held[name] for name in _TABLE], held["state"]
@@ -203,8 +206,8 @@ class Augment(nn.Module):
         return self.sample(len(batch), index=index, epoch=epoch, force=force)
 
     def _meet(self, batch: Tensor) -> None:
-        """Go where the images (B, C, H, W) are; refuse those that the policy does not fit."""
-        channels = batch.shape[1]
+        """Go where the images (..., C, H, W) are; refuse those that the policy does not fit."""
+        channels = batch.shape[-3]
         if channels not in (1, 3):
             planes.refuse_mixing(self._mixing, channels, "Augment")
         self._move_to(batch.device)

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyaug import Augment, InputError, _native, ops
 from pyaug._native import OPERATIONS
+from pyaug.transforms import RandAugment
 
 pytestmark = pytest.mark.core
 
@@ -260,6 +261,32 @@ def test_a_wrong_place_is_left_alone_and_named(wrong):
 def test_a_wrong_fill_is_left_alone(fill):
     batch = images((2, 3, 8, 8))
     assert not _native._cpu.apply(batch, *step(), fill, False, torch.empty_like(batch))
+
+
+@pytest.mark.parametrize("make", [Augment, RandAugment])
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((32, 32, 3), "looks like"),
+        ((2, 9, 9, 1), "looks like"),
+        ((3, 0, 5), "at least one"),
+        ((9, 9), "expected images"),
+    ],
+)
+def test_images_of_a_wrong_shape_are_named(make, shape, said):
+    policy = ("randaugment",) if make is Augment else ()
+    with pytest.raises(InputError, match=said):
+        make(*policy)(torch.zeros(shape, dtype=torch.uint8))
+
+
+def test_a_policy_in_pixels_meets_every_size():
+    """Of which its magnitudes are fractions: the direct call may not pass that by."""
+    augment = RandAugment(1, 30, seed=0)
+    for side in (16, 32, 16):
+        augment(images((3, side, side)))
+        (stage,) = augment.policy.sub_policies[0].stages
+        (moved,) = {abs(c.magnitude) for c in stage if c.operation == "translate_x"}
+        assert moved == int(150 / 331 * side) / side
 
 
 def test_a_refused_call_draws_nothing():
