@@ -186,6 +186,8 @@ def direct(images: Tensor) -> bool:
         and unobserved(images)
         and not torch._C._len_torch_function_stack()
         and not torch._C._autograd._profiler_enabled()
+        and torch._C._get_tracing_state() is None
+        and forward_ad._current_level < 0
     )
 
 
@@ -204,7 +206,8 @@ def augment_directly(images: Tensor, *source, out: Tensor | None = None) -> Tens
 
 
 def _directly(call, images, arguments, out):
-    made = torch.empty_like(images) if out is None else out
+    contiguous = torch.contiguous_format
+    made = torch.empty_like(images, memory_format=contiguous) if out is None else out
     if not call(images, *arguments, made):
         return None
     if out is not None:

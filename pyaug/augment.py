@@ -181,9 +181,11 @@ class Augment(nn.Module):
 
     def _at_once(self, images: Tensor, out: Tensor | None) -> Tensor | None:
         """The usual call, of bytes on the CPU, in half the time; None: it is not that."""
+        if not _native.direct(images):
+            return None
         shape = images.shape
         usual = len(shape) in (3, 4) and shape[-3] in (1, 3) and 0 not in shape
-        if not usual or not _native.direct(images):
+        if not usual or (self._square and shape[-1] != shape[-2]):
             return None
         self._meet(images)
         self._follow_process()

@@ -148,6 +148,8 @@ def _at_once(
     out: Tensor | None,
 ) -> Tensor | None:
     """The usual call, of bytes on the CPU, in half the time; None: it is not that."""
+    if images.dim() not in (3, 4):
+        return None
     count = images.shape[0] if images.dim() == 4 else 1
     code, given, silence = _cpu_constants(operation.code, count)
     if operation.has_magnitude:

@@ -5,12 +5,14 @@ import sys
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 from torch.profiler import profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyaug import Augment, InputError, _native, ops
 from pyaug._native import OPERATIONS
+from pyaug.policy import Candidate, Policy, Stage, SubPolicy
 from pyaug.transforms import RandAugment
 
 pytestmark = pytest.mark.core
@@ -150,7 +152,6 @@ def test_nor_are_compiled_calls_direct(calls):
         images((2, 3, 8, 16))[..., ::2],
         images((2, 8, 8, 3)).permute(0, 3, 1, 2),
         images((2, 4, 8, 8)),
-        images((2, 2, 3, 8, 8)),
         images((2, 3, 8, 8)).float() / 255,
         images((2, 3, 8, 8)).to(torch.uint16),
         images((2, 3, 8, 8)).as_subclass(Subclass),
@@ -287,6 +288,39 @@ def test_a_policy_in_pixels_meets_every_size():
         (stage,) = augment.policy.sub_policies[0].stages
         (moved,) = {abs(c.magnitude) for c in stage if c.operation == "translate_x"}
         assert moved == int(150 / 331 * side) / side
+
+
+def test_magnitudes_of_many_images_in_many_axes():
+    batch, angles = images((2, 3, 3, 9, 9)), torch.linspace(-40, 40, 6)
+    expected = ops.rotate(batch.view(6, 3, 9, 9), angles).view(batch.shape)
+    assert torch.equal(ops.rotate(batch, angles), expected)
+
+
+def test_all_of_a_schedule_has_to_fit():
+    """Not only the entry that is in force."""
+    turning, other = (
+        Policy((SubPolicy((Stage((Candidate(name),)),)),)) for name in ("rotate_90", "invert")
+    )
+    augment = Augment(Policy(schedule=((0.0, other), (0.5, turning))), seed=0)
+    state = augment.state.clone()
+    with pytest.raises(InputError, match="square"):
+        augment(images((2, 3, 8, 9)))
+    assert torch.equal(augment.state, state)
+
+
+@pytest.mark.filterwarnings("ignore")  # of TorchScript's end
+def test_a_trace_holds_the_operation():
+    traced = torch.jit.trace(ops.invert, images((2, 3, 8, 8)))
+    other = images((2, 3, 8, 8), seed=1)
+    assert torch.equal(traced(other), 255 - other)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's own
+def test_tangents_of_magnitudes_are_refused():
+    with forward_ad.dual_level():
+        angle = forward_ad.make_dual(torch.zeros(2), torch.ones(2))
+        with pytest.raises(RuntimeError, match="forward-mode"):
+            ops.rotate(images((2, 3, 8, 8)), angle)
 
 
 def test_a_refused_call_draws_nothing():
