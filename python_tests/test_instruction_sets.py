@@ -335,7 +335,8 @@ def test_instructions_change_no_bit(name, results):
 
 # Many lanes change the order of sums: of gradients, and of contrast's mean in values. An image's
 # gradient is summed in the type that is computed in (float32 for halves, which then round to one
-# neighbour or the other); the others in float64, of the same terms.
+# neighbour or the other); of the other gradients a CPU sums up to sixteen terms so, and these sums
+# in float64.
 ORDER = {torch.float64: 1e-14, torch.float32: 1e-6, torch.float16: 2**-10, torch.bfloat16: 2**-7}
 
 
@@ -345,7 +346,9 @@ def test_lanes_change_nothing_but_the_order_of_sums(results):
             return 0
         if name == "value" and "contrast" not in case.names[row]:
             return 0
-        return ORDER[case.images.dtype] if name in ("value", "images") else 1e-12
+        if name in ("value", "images"):
+            return ORDER[case.images.dtype]
+        return 1e-12 if case.images.dtype == torch.float64 else 1e-5
 
     found = differences(results["lanes"], results["baseline"], tolerance)
     assert not found, f"{len(found)}:\n" + "\n".join(found[:10])

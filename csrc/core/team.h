@@ -103,14 +103,16 @@ class SerialTeam {
   // Puts the running sum of the 256 bins from `first` on, each without its own, in their places;
   // returns that of the last bin in use.
   uint32_t accumulate(int first) {
-    uint32_t sum = 0, before = 0;
-    for (int i = first; i < first + 256; ++i) {
-      const uint32_t count = histogram_[i];
-      histogram_[i] = sum;
-      if (count > 0) before = sum;
+    uint32_t* const bins = histogram_ + first;
+    int last = 255;
+    while (last > 0 && bins[last] == 0) --last;
+    uint32_t sum = 0;
+    for (int i = 0; i < 256; ++i) {
+      const uint32_t count = bins[i];
+      bins[i] = sum;
       sum += count;
     }
-    return before;
+    return bins[last];
   }
   template <class T, class Body>
   void each_pixel(const Image<T>& image, Body body) const {

@@ -58,6 +58,11 @@ inline __m256i sums_of(const __m512i lanes[8]) {
   return _mm512_maskz_cvtepi64_epi32(0xff, sums);
 }
 
+inline void add_four(__m128i numbers, uint32_t* to) {
+  auto* const four = reinterpret_cast<__m128i*>(to);
+  _mm_storeu_si128(four, _mm_add_epi32(_mm_loadu_si128(four), numbers));
+}
+
 // counts[v] += how often v is among `packets` of pixels, less `padding` zeros at their end. Beside
 // each 16 values of the first `pairs` packets kWords times eight other pixels are counted in
 // `single`, by turns, as equal neighbours would wait for each other.
@@ -97,9 +102,9 @@ inline void count_packets(const uint8_t* pixels, int n, const uint8_t* beside, i
       }
       for (int k = 0; k < 4; k += 2) {
         uint32_t* const first = counts + 16 * (i + k) + j;
-        uint32_t sums[8];
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), sums_of(found[k]));
-        for (int v = 0; v < 8; ++v) first[16 * (v / 4) + v % 4] += sums[v];
+        const __m256i sums = sums_of(found[k]);
+        add_four(_mm256_maskz_extracti32x4_epi32(0xf, sums, 0), first);
+        add_four(_mm256_maskz_extracti32x4_epi32(0xf, sums, 1), first + 16);
       }
     }
   counts[0] -= static_cast<uint32_t>(padding);

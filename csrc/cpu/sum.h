@@ -7,20 +7,18 @@
 
 namespace pyaug::inline PYAUG_ISA {
 
-// In doubles, in an order of its own.
+// Of runs of at most kBlock values, in an order of its own: in lanes of the values' own type, whose
+// sums of a few are added up in doubles.
 class Sum {
  public:
   template <class F>
   void add(const F* x, int n) {
-    typedef F Pack __attribute__((vector_size(8 * sizeof(F))));
-    int i = 0;
-    for (; i + 32 <= n; i += 32)
-      for (int k = 0; k < 4; ++k) {
-        Pack eight;
-        std::memcpy(&eight, x + i + 8 * k, sizeof eight);
-        part_[k] += __builtin_convertvector(eight, Lanes);
-      }
-    for (; i < n; ++i) part_[0][i % 8] += static_cast<double>(x[i]);
+    add_each<F>(n, [x](int i) { return x[i]; }, [x](int i) { return load(x + i); });
+  }
+  template <class F>
+  void add_products(const F* x, const F* y, int n) {
+    add_each<F>(
+        n, [=](int i) { return x[i] * y[i]; }, [=](int i) { return load(x + i) * load(y + i); });
   }
   double total() const {
     const Lanes all = (part_[0] + part_[1]) + (part_[2] + part_[3]);
@@ -30,7 +28,35 @@ class Sum {
   }
 
  private:
-  using Lanes = double __attribute__((vector_size(64)));
+  template <class F>
+  struct PackOf {
+    typedef F Type __attribute__((vector_size(64)));
+  };
+  template <class F>
+  using Pack = typename PackOf<F>::Type;
+  using Lanes = Pack<double>;
+
+  template <class F>
+  PYAUG_LANE static Pack<F> load(const F* x) {
+    Pack<F> pack;
+    std::memcpy(&pack, x, sizeof pack);
+    return pack;
+  }
+  template <class F, class One, class Several>
+  PYAUG_LANE void add_each(int n, const One& one, const Several& several) {
+    constexpr int lanes = 64 / sizeof(F);
+    Pack<F> few[2] = {};
+    int i = 0;
+    for (; i + 2 * lanes <= n; i += 2 * lanes)
+      for (int k = 0; k < 2; ++k) few[k] += several(i + k * lanes);
+    for (int l = 0; i < n; ++i, ++l) part_[0][l % 8] += static_cast<double>(one(i));
+    typedef F Half __attribute__((vector_size(8 * sizeof(F))));
+    constexpr int halves = lanes / 8;
+    Half half[2 * halves];
+    std::memcpy(half, few, sizeof half);
+    for (int k = 0; k < 2 * halves; ++k) part_[k] += __builtin_convertvector(half[k], Lanes);
+  }
+
   Lanes part_[4] = {};
 };
 

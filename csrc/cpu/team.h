@@ -182,16 +182,15 @@ class RowTeam : public SerialTeam {
         image, p, rooms_, [&](Run run, const F* value, const F* slope, const auto&... points) {
           const int64_t start = run.c * area + run.first;
           F* const passed = all[Warping<Op> ? run.c : 0];
-          F lost[kBlock], moved[kBlock];
+          F lost[kBlock];
           for (int i = 0; i < run.count; ++i) {
             const F arriving = incoming(start + i), through = scale * arriving;
             passed[i] = (value[i] >= F(0)) & (value[i] <= F(1)) ? through : F(0);
             if constexpr (with_loss) lost[i] = arriving * clamp_unit(value[i]);
-            if constexpr (with_slope) moved[i] = passed[i] * slope[i];
           }
           if constexpr (with_total) gradient.add(passed, run.count);
           if constexpr (with_loss) loss.add(lost, run.count);
-          if constexpr (with_slope) magnitude.add(moved, run.count);
+          if constexpr (with_slope) magnitude.add_products(passed, slope, run.count);
           if constexpr (sizeof...(points) > 0) {
             added = grad != nullptr;
             if (added && run.c + 1 == image.channels)

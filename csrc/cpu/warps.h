@@ -37,28 +37,37 @@ struct Framed {
   int64_t slack() const { return 2 * stride(); }
 };
 
-// Floor for |t| < 2^31, in instructions that every vector unit has.
-PYAUG_LANE int down_to(double t) {
+// Floor for |t| < 2^31, where SSE2 has no instruction for it.
+PYAUG_LANE double down_to(double t) {
+#if defined(__SSE2__) && !defined(__SSE4_1__)
   const int whole = static_cast<int>(t);
   return whole - (t < whole ? 1 : 0);
+#else
+  return __builtin_floor(t);
+#endif
 }
 
 // The points that a part of an image comes from. F is the type of the weights.
 template <class F>
 struct Points {
+  // Of a row that comes from a row, all its points by the same way.
   struct Row {
     int32_t place;  // where the neighbours of the first point are, or would be
-    F dy, slope_x, slope_y;
+    int begin;      // level: of its points in `inside` and `dx`; rows that are alike share them
+    bool inside;    // upright
+    F dy, slope;
   };
 
   Part part;
   Framed framed;
-  int32_t inside[kBlock];  // -1; 0 for points outside, whose neighbours are any pixels
-  F dx[kBlock];
-  bool straight;        // whether rows come from rows, their points one pixel from each other
   bool level, upright;  // whether all keep their row, or their column, whatever the magnitude
+  bool straight;        // whether one of these holds, and rows come from rows
   Row row[kBlock];
-  int32_t at[kBlock];  // if not straight: the upper left neighbour's place, and what a row has else
+  // If level or not straight. 0 for points outside, whose neighbours are any pixels, else -1.
+  int32_t inside[kBlock];
+  F dx[kBlock];  // unless upright
+  // If not straight.
+  int32_t at[kBlock];  // the upper left neighbour's place
   F dy[kBlock];
   F slope_x[kBlock], slope_y[kBlock];  // how the point moves with the magnitude
 
@@ -70,30 +79,36 @@ struct Points {
     const auto zeros = [](const auto&... values) { return ((values == 0.0) && ...); };
     level = zeros(m.d, m.e - 1.0, m.f, s.d, s.e, s.f);
     upright = zeros(m.a - 1.0, m.b, m.c, s.a, s.b, s.c);
-    straight = find_straight(m, s);
-    if (!straight) find_any<with_slope>(m, s);
+    if (level && zeros(m.a - 1.0, s.a))
+      straight = find_level(m, s);
+    else if (straight = upright && zeros(m.d, s.d); straight)
+      find_upright(m, s);
+    if (straight) return;
+    if (upright)
+      find_any<with_slope, true>(m, s);
+    else
+      find_any<with_slope, false>(m, s);
   }
 
  private:
-  // False if they are not straight, be it by the rounding of a coordinate.
-  bool find_straight(const Matrix& m, const Matrix& s) {
-    if (m.a != 1.0 || m.d != 0.0 || s.a != 0.0 || s.d != 0.0) return false;
-    const int width = framed.width, height = framed.height;
+  // False if a row's points do not go by the same way, be it by the rounding of a coordinate.
+  bool find_level(const Matrix& m, const Matrix& s) {
+    const int width = framed.width;
     const double furthest = width + 1.0;
+    const bool alike = m.b == 0.0;
     int32_t bent = 0;
     for (int r = 0; r < part.rows; ++r) {
-      const double v = part.y + r + 0.5, first = part.first + 0.5;
-      const double x = first + m.b * v + m.c - 0.5, sy = m.e * v + m.f;
-      const double y = held(sy - 0.5, height);
-      const int column = down_to(x > -furthest ? (x < furthest ? x : furthest) : -furthest);
-      const int line = down_to(y), begin = r * part.columns;
-      row[r] = {line * (width + 2) + column, static_cast<F>(y - line),
-                static_cast<F>(s.b * v + s.c), static_cast<F>(s.e * v + s.f)};
-      const int32_t row_inside = (sy >= 0.0) & (sy < height) ? -1 : 0;
-      const double along = m.b * v;
+      const double v = part.y + r + 0.5, first = part.first + 0.5, along = m.b * v;
+      const double x = first + along + m.c - 0.5;
+      const int column =
+          static_cast<int>(down_to(x > -furthest ? (x < furthest ? x : furthest) : -furthest));
+      const int begin = alike ? 0 : r * part.columns;
+      row[r] = {(part.y + r) * (width + 2) + column, begin, true, F(0),
+                static_cast<F>(s.b * v + s.c)};
+      if (alike && r > 0) continue;
       for (int k = 0; k < part.columns; ++k) {
         const double sx = first + k + along + m.c, way = sx - 0.5 - (column + k);
-        const int32_t in = (sx >= 0.0) & (sx < width) ? row_inside : 0;
+        const int32_t in = (sx >= 0.0) & (sx < width) ? -1 : 0;
         const int32_t here = (way >= 0.0) & (way < 1.0) ? -1 : 0;
         bent |= in & ~here;
         inside[begin + k] = in;
@@ -102,7 +117,16 @@ struct Points {
     }
     return bent == 0;
   }
-  template <bool with_slope>
+  void find_upright(const Matrix& m, const Matrix& s) {
+    const int width = framed.width, height = framed.height;
+    for (int r = 0; r < part.rows; ++r) {
+      const double v = part.y + r + 0.5, sy = m.e * v + m.f;
+      const double y = held(sy - 0.5, height), line = down_to(y);
+      row[r] = {static_cast<int>(line) * (width + 2) + part.first, 0, sy >= 0.0 && sy < height,
+                static_cast<F>(y - line), static_cast<F>(s.e * v + s.f)};
+    }
+  }
+  template <bool with_slope, bool upright>
   void find_any(const Matrix& m, const Matrix& s) {
     const int width = framed.width, height = framed.height, stride = width + 2;
     for (int r = 0; r < part.rows; ++r) {
@@ -110,17 +134,16 @@ struct Points {
       const double v = part.y + r + 0.5;
       for (int k = 0; k < part.columns; ++k) {
         const double u = part.first + k + 0.5;
-        const double sx = m.a * u + m.b * v + m.c, sy = m.d * u + m.e * v + m.f;
-        const double x = held(sx - 0.5, width), y = held(sy - 0.5, height);
-        const int column = down_to(x), line = down_to(y), i = begin + k;
-        inside[i] = (sx >= 0.0) & (sx < width) & (sy >= 0.0) & (sy < height) ? -1 : 0;
-        at[i] = line * stride + column;
-        dx[i] = static_cast<F>(x - column);
+        const double sx = upright ? u : m.a * u + m.b * v + m.c, sy = m.d * u + m.e * v + m.f;
+        const double x = upright ? u - 0.5 : held(sx - 0.5, width), y = held(sy - 0.5, height);
+        const double column = upright ? x : down_to(x), line = down_to(y);
+        const int i = begin + k;
+        inside[i] = (upright | ((sx >= 0.0) & (sx < width))) & (sy >= 0.0) & (sy < height) ? -1 : 0;
+        at[i] = static_cast<int32_t>(line * stride + column);
         dy[i] = static_cast<F>(y - line);
-        if constexpr (with_slope) {
-          slope_x[i] = static_cast<F>(s.a * u + s.b * v + s.c);
-          slope_y[i] = static_cast<F>(s.d * u + s.e * v + s.f);
-        }
+        if constexpr (!upright) dx[i] = static_cast<F>(x - column);
+        if constexpr (with_slope && !upright) slope_x[i] = static_cast<F>(s.a * u + s.b * v + s.c);
+        if constexpr (with_slope) slope_y[i] = static_cast<F>(s.d * u + s.e * v + s.f);
       }
     }
   }
@@ -199,43 +222,34 @@ class Source {
   }
 };
 
-// value[c][i] before the clamp and dt / d magnitude, from the planes of an image.
+// value[c][i] before the clamp and dt / d magnitude, from the planes of an image. Where dx or dy is
+// 0, the neighbours across do not count, and are not read.
 template <bool with_slope, class F>
 void straight_values(const Points<F>& points, const F* plane, F fill, F* __restrict value,
                      F* __restrict slope) {
-  const int64_t stride = points.framed.stride();
   const int columns = points.part.columns;
-  for (int r = 0; r < points.part.rows; ++r) {
+  for (int r = 0; r < points.part.rows; ++r, value += columns, slope += columns) {
     const auto& row = points.row[r];
-    const F *upper = plane + row.place, *lower = upper + stride;
-    const F dy = row.dy, slope_x = row.slope_x, slope_y = row.slope_y;
-    const int begin = r * columns;
-    const F* dx = points.dx + begin;
-    const int32_t* inside = points.inside + begin;
-    const auto each = [&](const auto& of) __attribute__((always_inline)) {
-      for (int k = 0; k < columns; ++k) {
-        const auto [t, s] = of(k);
-        value[begin + k] = inside[k] ? t : fill;
-        if constexpr (with_slope) slope[begin + k] = inside[k] ? s : F(0);
-      }
-    };
-    // Where dx or dy is 0, the neighbours across do not count.
+    const F* const from = plane + row.place;
+    const F dy = row.dy, moves = row.slope;
     if (points.level) {
-      each([&](int k) {
-        const F v0 = upper[k], v1 = upper[k + 1];
-        return std::pair{between(v0, v1, dx[k]), (v1 - v0) * slope_x};
-      });
-    } else if (points.upright) {
-      each([&](int k) {
-        const F v0 = upper[k], v1 = lower[k];
-        return std::pair{between(v0, v1, dy), (v1 - v0) * slope_y};
-      });
+      const F* dx = points.dx + row.begin;
+      const int32_t* inside = points.inside + row.begin;
+      for (int k = 0; k < columns; ++k) {
+        const F v0 = from[k], v1 = from[k + 1];
+        value[k] = inside[k] ? between(v0, v1, dx[k]) : fill;
+        if constexpr (with_slope) slope[k] = inside[k] ? (v1 - v0) * moves : F(0);
+      }
+    } else if (row.inside) {
+      const F* const below = from + points.framed.stride();
+      for (int k = 0; k < columns; ++k) {
+        const F v0 = from[k], v1 = below[k];
+        value[k] = between(v0, v1, dy);
+        if constexpr (with_slope) slope[k] = (v1 - v0) * moves;
+      }
     } else {
-      each([&](int k) {
-        const F v00 = upper[k], v01 = upper[k + 1], v10 = lower[k], v11 = lower[k + 1];
-        return std::pair{bilinear_value(v00, v01, v10, v11, dx[k], dy),
-                         bilinear_slope(v00, v01, v10, v11, dx[k], dy, slope_x, slope_y)};
-      });
+      std::fill(value, value + columns, fill);
+      if constexpr (with_slope) std::fill(slope, slope + columns, F(0));
     }
   }
 }
@@ -334,45 +348,49 @@ class Returned {
     return quads_.of<Quad<F>>(framed.area()) + framed.first();
   }
 
-  // Every point gives to two neighbours in a row what both rows receive in the same parts.
   template <class F>
   static void scatter_rows(const Points<F>& points, const Rows<F>& g, int channels, int64_t area,
                            F* planes) {
+    for (int c = 0; c < channels; ++c)
+      points.level ? scatter_level(points, g[c], planes + c * area)
+                   : scatter_upright(points, g[c], planes + c * area);
+  }
+  // What points give to the left and to the right is put down first: a sum that reads what was just
+  // added to the pixel before would wait for it.
+  template <class F>
+  static void scatter_level(const Points<F>& points, const F* g, F* plane) {
     const int rows = points.part.rows, columns = points.part.columns;
-    const int64_t stride = points.framed.stride();
-    F left[kMaxChannels][kBlock], right[kMaxChannels][2 * kBlock];  // one before each row's first
-    for (int c = 0; c < channels; ++c)
-      for (int r = 0; r < rows; ++r) {
-        const int begin = r * columns;
-        F* const after = right[c] + begin + r;
-        after[0] = F(0);
-        for (int k = 0; k < columns; ++k) {
-          const F dx = points.dx[begin + k];
-          const F own = points.inside[begin + k] ? g[c][begin + k] : F(0);
-          left[c][begin + k] = (F(1) - dx) * own;
-          after[k + 1] = dx * own;
-        }
+    F left[kBlock], right[2 * kBlock];  // one before each row's first
+    for (int r = 0; r < rows; ++r) {
+      const F *here = g + r * columns, *dx = points.dx + points.row[r].begin;
+      const int32_t* inside = points.inside + points.row[r].begin;
+      F *const before = left + r * columns, *const after = right + r * (columns + 1);
+      after[0] = F(0);
+      for (int k = 0; k < columns; ++k) {
+        const F own = inside[k] ? here[k] : F(0);
+        before[k] = (F(1) - dx[k]) * own;
+        after[k + 1] = dx[k] * own;
       }
-    for (int c = 0; c < channels; ++c)
-      for (int r = 0; r < rows; ++r) {
-        const int begin = r * columns;
-        const F *here = left[c] + begin, *before = right[c] + begin + r;
-        const F below = points.row[r].dy, above = F(1) - below;
-        F* const __restrict upper = planes + c * area + points.row[r].place;
-        F* const __restrict lower = upper + stride;
-        if (points.level) {  // nothing below
-          for (int k = 0; k < columns; ++k) upper[k] += here[k] + before[k];
-          upper[columns] += before[columns];
-          continue;
-        }
-        for (int k = 0; k < columns; ++k) {
-          const F both = here[k] + before[k];
-          upper[k] += above * both;
-          lower[k] += below * both;
-        }
-        upper[columns] += above * before[columns];
-        lower[columns] += below * before[columns];
+    }
+    for (int r = 0; r < rows; ++r) {
+      const F *here = left + r * columns, *before = right + r * (columns + 1);
+      F* const __restrict to = plane + points.row[r].place;
+      for (int k = 0; k < columns; ++k) to[k] += here[k] + before[k];
+      to[columns] += before[columns];
+    }
+  }
+  template <class F>
+  static void scatter_upright(const Points<F>& points, const F* g, F* plane) {
+    const int columns = points.part.columns;
+    for (int r = 0; r < points.part.rows; ++r, g += columns) {
+      const auto& row = points.row[r];
+      if (!row.inside) continue;
+      F* const __restrict upper = plane + row.place, * const lower = upper + points.framed.stride();
+      for (int k = 0; k < columns; ++k) {
+        upper[k] += (F(1) - row.dy) * g[k];
+        lower[k] += row.dy * g[k];
       }
+    }
   }
   template <class F>
   static void scatter_quads(const Points<F>& points, Rows<F>& g, Quad<F>* pixels) {
