@@ -371,6 +371,7 @@ BAD = [
     (ALL, "images", torch.rand(2, 2, 8, 6), "1 or 3 channels, got 2"),
     (ALL, "images", torch.rand(2, 3, 0, 6), "at least one pixel, got (2, 3, 0, 6)"),
     (ALL, "images", torch.zeros(1).expand(2, 3, 2**16, 2**15), "2^31 pixels a channel"),
+    (ALL, "images", torch.zeros(1).expand(2, 3, 2**28 - 1, 7), "with a border of one pixel"),
     (ALL, "images", torch.zeros(1).expand(2, 3, 2**28, 1), "sides below 2^28"),
     (ALL, "images", torch.zeros(2, 3, 8, 6, dtype=torch.int32), "float32|got|int32"),
     (ALL, "images", torch.zeros(2, 3, 8, 6, dtype=torch.bool), "float32|got|bool"),

@@ -80,9 +80,11 @@ inline void require_images(const Tensor& images, bool floats) {
   require(channels == 1 || channels == 3, "images: expected 1 or 3 channels, got ", channels);
   require(height >= 1 && width >= 1, "images: expected at least one pixel, got ", shape(images));
   constexpr int64_t side = int64_t{1} << 28, plane = int64_t{1} << 31;  // 32 bits count pixels
-  require(height < side && width < side && height * width < plane,
-          "images: expected sides below 2^28 and fewer than 2^31 pixels a channel, got ",
-          shape(images));
+  require(
+      height < side && width < side && (height + 2) * (width + 2) < plane,
+      "images: expected sides below 2^28 and fewer than 2^31 pixels a channel, with a border of "
+      "one pixel, got ",
+      shape(images));
   const ScalarType type = images.scalar_type();
   const bool is_float = type == ScalarType::Half || type == ScalarType::BFloat16 ||
                         type == ScalarType::Float || type == ScalarType::Double;

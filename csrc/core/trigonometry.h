@@ -87,7 +87,7 @@ PYAUG_LANE SineCosine sine_cosine(double angle) {
   const DoubleDouble square = multiply(r, r);
   const DoubleDouble y{-square.high, -square.low};
   const DoubleDouble sine = multiply(series<1>(y), r), cosine = series<0>(y);
-  const int quadrant = static_cast<int>(quarter) & 3;
+  const int quadrant = quarter == quarter ? static_cast<int>(quarter) & 3 : 0;  // NaN has none
   const double s = sine.high, c = cosine.high;
   return quadrant == 0   ? SineCosine{s, c}
          : quadrant == 1 ? SineCosine{c, -s}

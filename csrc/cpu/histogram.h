@@ -103,8 +103,8 @@ inline void count_packets(const uint8_t* pixels, int n, const uint8_t* beside, i
       for (int k = 0; k < 4; k += 2) {
         uint32_t* const first = counts + 16 * (i + k) + j;
         const __m256i sums = sums_of(found[k]);
-        add_four(_mm256_maskz_extracti32x4_epi32(0xf, sums, 0), first);
-        add_four(_mm256_maskz_extracti32x4_epi32(0xf, sums, 1), first + 16);
+        add_four(_mm256_castsi256_si128(sums), first);
+        add_four(_mm256_extracti128_si256(sums, 1), first + 16);
       }
     }
   counts[0] -= static_cast<uint32_t>(padding);

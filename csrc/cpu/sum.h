@@ -7,8 +7,9 @@
 
 namespace pyaug::inline PYAUG_ISA {
 
-// Of runs of at most kBlock values, in an order of its own: in lanes of the values' own type, whose
-// sums of a few are added up in doubles.
+// Of runs of values, in an order of its own: lanes of the values' own type take a run each time,
+// and their sums are added up in doubles. So a lane adds sixteen floats of a run of kBlock, at the
+// price of a part in a million of the sum of their sizes.
 class Sum {
  public:
   template <class F>

@@ -248,7 +248,7 @@ void each_run_of_filter_adjoint(const Image<F>& g, Room& room, const Use& use) {
 }
 
 // use(run, value): what the input receives, given g = d loss / dt and the sum of it. Warps take
-// another way: Shares::scatter.
+// another way: Returned::scatter.
 template <class Op, class T, class Use>
 void each_run_of_adjoint(const Image<T>& image, const typename Op::Parameters& parameters,
                          const Image<Compute<T>>& g, double total, Room& room, const Use& use) {

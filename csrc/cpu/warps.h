@@ -33,11 +33,9 @@ struct Framed {
   int64_t stride() const { return width + 2; }
   int64_t area() const { return stride() * (height + 2); }
   int64_t first() const { return stride() + 1; }
-  // Where a row of a plane comes from one, it is read in full, however far it was moved.
-  int64_t slack() const { return 2 * stride(); }
 };
 
-// Floor for |t| < 2^31, where SSE2 has no instruction for it.
+// Floor for |t| < 2^31: SSE2 has no instruction for it.
 PYAUG_LANE double down_to(double t) {
 #if defined(__SSE2__) && !defined(__SSE4_1__)
   const int whole = static_cast<int>(t);
@@ -65,7 +63,7 @@ struct Points {
   Row row[kBlock];
   // If level or not straight. 0 for points outside, whose neighbours are any pixels, else -1.
   int32_t inside[kBlock];
-  F dx[kBlock];  // unless upright
+  F dx[kBlock];  // unless upright alone
   // If not straight.
   int32_t at[kBlock];  // the upper left neighbour's place
   F dy[kBlock];
@@ -81,13 +79,10 @@ struct Points {
     upright = zeros(m.a - 1.0, m.b, m.c, s.a, s.b, s.c);
     if (level && zeros(m.a - 1.0, s.a))
       straight = find_level(m, s);
-    else if (straight = upright && zeros(m.d, s.d); straight)
-      find_upright(m, s);
-    if (straight) return;
-    if (upright)
-      find_any<with_slope, true>(m, s);
     else
-      find_any<with_slope, false>(m, s);
+      straight = upright && zeros(m.d, s.d);
+    if (straight && !level) find_upright(m, s);
+    if (!straight) upright ? find_any<with_slope, true>(m, s) : find_any<with_slope, false>(m, s);
   }
 
  private:
@@ -126,7 +121,7 @@ struct Points {
                 static_cast<F>(y - line), static_cast<F>(s.e * v + s.f)};
     }
   }
-  template <bool with_slope, bool upright>
+  template <bool with_slope, bool keeps_columns>
   void find_any(const Matrix& m, const Matrix& s) {
     const int width = framed.width, height = framed.height, stride = width + 2;
     for (int r = 0; r < part.rows; ++r) {
@@ -134,15 +129,18 @@ struct Points {
       const double v = part.y + r + 0.5;
       for (int k = 0; k < part.columns; ++k) {
         const double u = part.first + k + 0.5;
-        const double sx = upright ? u : m.a * u + m.b * v + m.c, sy = m.d * u + m.e * v + m.f;
-        const double x = upright ? u - 0.5 : held(sx - 0.5, width), y = held(sy - 0.5, height);
-        const double column = upright ? x : down_to(x), line = down_to(y);
+        const double sx = keeps_columns ? u : m.a * u + m.b * v + m.c, sy = m.d * u + m.e * v + m.f;
+        const double x = keeps_columns ? u - 0.5 : held(sx - 0.5, width),
+                     y = held(sy - 0.5, height);
+        const double column = keeps_columns ? x : down_to(x), line = down_to(y);
         const int i = begin + k;
-        inside[i] = (upright | ((sx >= 0.0) & (sx < width))) & (sy >= 0.0) & (sy < height) ? -1 : 0;
+        inside[i] =
+            (keeps_columns | ((sx >= 0.0) & (sx < width))) & (sy >= 0.0) & (sy < height) ? -1 : 0;
         at[i] = static_cast<int32_t>(line * stride + column);
         dy[i] = static_cast<F>(y - line);
-        if constexpr (!upright) dx[i] = static_cast<F>(x - column);
-        if constexpr (with_slope && !upright) slope_x[i] = static_cast<F>(s.a * u + s.b * v + s.c);
+        if constexpr (!keeps_columns) dx[i] = static_cast<F>(x - column);
+        if constexpr (with_slope && !keeps_columns)
+          slope_x[i] = static_cast<F>(s.a * u + s.b * v + s.c);
         if constexpr (with_slope) slope_y[i] = static_cast<F>(s.d * u + s.e * v + s.f);
       }
     }
@@ -183,17 +181,13 @@ class Source {
   template <class T>
   static const F* planes(const Image<T>& image, Room& room) {
     const Framed framed{image.width, image.height};
-    const int64_t slack = framed.slack();
-    F* const all = room.of<F>(image.channels * framed.area() + 2 * slack);
-    std::fill(all, all + slack, F(0));
+    F* const all = room.of<F>(image.channels * framed.area());
     for (int c = 0; c < image.channels; ++c) {
       const T* in = image.pixels + c * image.area();
-      frame(framed, all + slack + c * framed.area(),
+      frame(framed, all + c * framed.area(),
             [=](int64_t i, F* to) __attribute__((always_inline)) { *to = static_cast<F>(in[i]); });
     }
-    F* const end = all + slack + image.channels * framed.area();
-    std::fill(end, end + slack, F(0));
-    return all + slack + framed.first();
+    return all + framed.first();
   }
   template <class T>
   static const Quad<F>* quads(const Image<T>& image, Room& room) {
@@ -222,8 +216,9 @@ class Source {
   }
 };
 
-// value[c][i] before the clamp and dt / d magnitude, from the planes of an image. Where dx or dy is
-// 0, the neighbours across do not count, and are not read.
+// value[c][i] before the clamp and dt / d magnitude, from the planes of an image. Where all points
+// keep their row, the neighbours below do not count, and are not read; so those to the right where
+// they keep their column.
 template <bool with_slope, class F>
 void straight_values(const Points<F>& points, const F* plane, F fill, F* __restrict value,
                      F* __restrict slope) {
@@ -340,8 +335,7 @@ class Returned {
 
   template <class F>
   F* planes(int channels, const Framed& framed) {
-    const int64_t slack = framed.slack();
-    return planes_.of<F>(channels * framed.area() + 2 * slack) + slack + framed.first();
+    return planes_.of<F>(channels * framed.area()) + framed.first();
   }
   template <class F>
   Quad<F>* quads(const Framed& framed) {
