@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-#include "blocks.h"
+#include "look_up.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
@@ -166,21 +166,39 @@ inline uint64_t flags(Bytes bytes) {
 #endif
 }
 
-// The first n bytes from there; at most a register of them, and then zeros.
+// Whether one of them is 0.
+inline bool any_zero(Shorts a, Shorts b) {
+#ifdef __AVX512BW__
+  const auto zeros = [](Shorts v) { return _mm512_testn_epi16_mask((Wide)v, (Wide)v); };
+  return (zeros(a) | zeros(b)) != 0;
+#else
+  return flags((Bytes)((a == 0) | (b == 0))) != 0;
+#endif
+}
+
+// The first n > 0 bytes from there; at most a register of them, and then zeros.
 inline Bytes load_bytes(const uint8_t* from, int64_t n) {
+#ifdef __AVX512VBMI__
+  return (Bytes)_mm512_maskz_loadu_epi8(first(n), from);
+#else
   Bytes bytes{};
   if (n >= int64_t{sizeof bytes})
     std::memcpy(&bytes, from, sizeof bytes);
   else
     std::memcpy(&bytes, from, static_cast<size_t>(n));
   return bytes;
+#endif
 }
-// The first n of them, or all.
+// The first n > 0 of them, or all.
 inline void store_bytes(Bytes bytes, uint8_t* to, int64_t n) {
+#ifdef __AVX512VBMI__
+  _mm512_mask_storeu_epi8(to, first(n), (Wide)bytes);
+#else
   if (n >= int64_t{sizeof bytes})
     std::memcpy(to, &bytes, sizeof bytes);
   else
     std::memcpy(to, &bytes, static_cast<size_t>(n));
+#endif
 }
 
 // to = of(a register of each row), for n bytes of them; `to` may be one of the rows.

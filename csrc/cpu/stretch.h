@@ -9,6 +9,23 @@
 
 namespace pyaug::inline PYAUG_ISA {
 
+// Values v from 0 to 255 as floats 2^23 + 32,768 v + 4, rounded to whole numbers: the lower bits
+// are that number itself, so that nothing is converted. Part q has byte q of each four.
+constexpr int32_t kRaised = 0x4b000000 + 4;
+
+inline Quarters<Floats> raised(Bytes bytes) {
+  const Ints fours = (Ints)bytes;
+  const auto part = [](Ints at_15) { return (Floats)((at_15 & 255 << 15) | kRaised); };
+  return {{part(fours << 15), part(fours << 7), part(fours >> 1), part(fours >> 9)}};
+}
+// The whole numbers below them.
+inline Bytes lowered(const Quarters<Ints>& value) {
+  const auto either = [](int mask, Ints a, Ints b) { return (a & mask) | (b & ~mask); };
+  const Ints low = either(255, value.part[0] >> 15, value.part[1] >> 7);
+  const Ints high = either(255 << 16, value.part[2] << 1, value.part[3] << 9);
+  return (Bytes)either(0xffff, low, high);
+}
+
 // row[at[i]] for the same `at` in many rows. Where those of kPicked neighbours lie within as many
 // bytes, as in every enlargement, one instruction picks them.
 class Picker {
@@ -16,39 +33,41 @@ class Picker {
   Picker(const int32_t* at, int count, int width) : at_(at), count_(count), width_(width) {
 #ifdef __AVX2__
     picks_ = kPicked == 64 || width >= kPicked;
+    std::fill(offset_, offset_ + kBlock, kNone);
     for (int i = 0; i < count; ++i) {
-      const int offset = at[i] - start(i);
+      int& start = start_[i / kPicked];
+      if (i % kPicked == 0) start = std::min(at[i], std::max(width - kPicked, 0));
+      const int offset = at[i] - start;
       picks_ &= offset >= 0 && offset < kPicked;
       offset_[i] = static_cast<uint8_t>(offset);
     }
 #endif
   }
 
-  // After the last one, zeros up to a whole number of registers.
-  void operator()(const uint8_t* row, uint8_t* to) const {
-    constexpr int size = sizeof(Bytes);
-    store_bytes(Bytes{}, to + (count_ - 1) / size * size, size);
-#ifdef __AVX2__
+  // A register of them from the i-th on, which is a register's first; zeros after the last one.
+  PYAUG_LANE Bytes operator()(const uint8_t* row, int i) const {
+#if defined(__AVX512VBMI__)
     if (picks_) {
-      for (int i = 0; i < count_; i += kPicked) {
-        const uint8_t* const from = row + start(i);
-#ifdef __AVX512VBMI__
-        __builtin_prefetch(from + kAhead);
-        const __m512i bytes = _mm512_maskz_loadu_epi8(first(width_ - start(i)), from);
-        const __m512i offsets = _mm512_load_si512(offset_ + i);
-        _mm512_store_si512(to + i, _mm512_maskz_permutexvar_epi8(~__mmask64{0}, offsets, bytes));
-#else
-        const auto load = [](const uint8_t* p) {
-          return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-        };
-        _mm_store_si128(reinterpret_cast<__m128i*>(to + i),
-                        _mm_shuffle_epi8(load(from), load(offset_ + i)));
-#endif
-      }
-      return;
+      const uint8_t* const from = row + start_[i / kPicked];
+      __builtin_prefetch(from + kAhead);
+      const __m512i bytes = _mm512_maskz_loadu_epi8(first(row + width_ - from), from);
+      return (Bytes)_mm512_maskz_permutexvar_epi8(first(count_ - i), _mm512_load_si512(offset_ + i),
+                                                  bytes);
+    }
+#elif defined(__AVX2__)
+    if (picks_) {
+      const auto near = [=, this](int k) {
+        const uint8_t* const from = row + start_[i / kPicked + k];
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+      };
+      const Bytes offsets = load_bytes(offset_ + i, sizeof(Bytes));
+      return (Bytes)_mm256_shuffle_epi8(_mm256_set_m128i(near(1), near(0)), (__m256i)offsets);
     }
 #endif
-    for (int i = 0; i < count_; ++i) to[i] = row[at_[i]];
+    uint8_t bytes[sizeof(Bytes)] = {};
+    for (int k = 0; k < std::min(static_cast<int>(sizeof bytes), count_ - i); ++k)
+      bytes[k] = row[at_[i + k]];
+    return load_bytes(bytes, sizeof bytes);
   }
 
  private:
@@ -57,23 +76,22 @@ class Picker {
 #else
   static constexpr int kPicked = 16;
 #endif
-  // Where the bytes begin of which i and its neighbours are picked.
-  int start(int i) const {
-    return std::min(at_[i / kPicked * kPicked], std::max(width_ - kPicked, 0));
-  }
+  static constexpr uint8_t kNone = 128;  // what AVX2's shuffle makes a zero of
 
   const int32_t* at_;
   int count_, width_;
 #ifdef __AVX2__
   bool picks_;
-  alignas(64) uint8_t offset_[kBlock] = {};
+  int start_[kBlock / kPicked] = {};  // where the bytes begin of which they are picked
+  alignas(64) uint8_t offset_[kBlock];
 #endif
 };
 
 // A row of the image at the columns of an output row.
 struct StretchedRow {
   alignas(64) uint8_t left[kBlock], right[kBlock];  // the neighbours of each
-  alignas(64) float value[kBlock];                  // times 65,536; in each register's own order
+  alignas(64) uint8_t even[kBlock];                 // 255 where these are one number, else 0
+  alignas(64) float value[kBlock];                  // between them: raised, part by part
 };
 
 // Pillow computes in double and truncates. So does this, but only where float32 does not tell which
@@ -83,28 +101,21 @@ class Stretch {
   // Column i lies between columns left[i] and right[i] of the image, dx[i] of the way.
   Stretch(const int32_t* left, const int32_t* right, const double* dx, int count, int width)
       : dx_(dx), count_(count), lefts_(left, count, width), rights_(right, count, width) {
-    Bytes place;
-    for (int k = 0; k < kBytes; ++k) place[k] = static_cast<uint8_t>(k);
-    const Quarters<Floats> places = scaled(widened(place));
     for (int i = 0; i < count; i += kBytes)
-      for (int q = 0; q < 4; ++q)
-        for (int k = 0; k < kFloats; ++k) {
-          const int at = i + static_cast<int>(places.part[q][k]) / 65536;
-          way_[i + q * kFloats + k] = at < count ? static_cast<float>(dx[at]) : 0;
-        }
+      for (int k = 0; k < kBytes; ++k)
+        way_[i + k % 4 * kFloats + k / 4] = i + k < count ? static_cast<float>(dx[i + k]) : 0;
   }
 
   __attribute__((noinline)) void find(const uint8_t* in, StretchedRow& row) const {
-    lefts_(in, row.left);
-    rights_(in, row.right);
     for (int i = 0, count = count_; i < count; i += kBytes) {
-      const Halves<Shorts> left = widened(load_bytes(row.left + i, kBytes));
-      const Halves<Shorts> right = widened(load_bytes(row.right + i, kBytes));
-      const Quarters<Floats> from = scaled(left);
-      const Quarters<Floats> apart = scaled({right.low - left.low, right.high - left.high});
+      const Bytes lefts = lefts_(in, i), rights = rights_(in, i);
+      store_bytes(lefts, row.left + i, kBytes);
+      store_bytes(rights, row.right + i, kBytes);
+      store_bytes((Bytes)(lefts == rights), row.even + i, kBytes);
+      const Quarters<Floats> left = raised(lefts), right = raised(rights);
       for (int q = 0; q < 4; ++q)
-        put(row.value + i + q * kFloats,
-            product_sum(apart.part[q], floats(way_ + i + q * kFloats), from.part[q]));
+        put(row.value + i + q * kFloats, product_sum(right.part[q] - left.part[q],
+                                                     floats(way_ + i + q * kFloats), left.part[q]));
     }
   }
 
@@ -113,26 +124,26 @@ class Stretch {
     const Floats way = Floats{} + static_cast<float>(dy);
     for (int i = 0, count = count_; i < count; i += kBytes) {
       Quarters<Ints> value;
-      Ints sure = Ints{} - 1;
       for (int q = 0; q < 4; ++q) {
         const Floats from = floats(top.value + i + q * kFloats);
         const Floats apart = floats(bottom.value + i + q * kFloats) - from;
-        value.part[q] = __builtin_convertvector(product_sum(apart, way, from), Ints);
-        sure &= -away_from_whole(value.part[q]);
+        value.part[q] = (Ints)product_sum(apart, way, from);
       }
-      Bytes bytes = narrowed(value, [](Ints v) { return v >> 16; });
-      if (flags((Bytes)(sure >= 0)))
-        if (const uint64_t differ = corners_differ(top, bottom, i)) {
-          const Bytes close =
-              narrowed(value, [](Ints v) { return (Ints)(away_from_whole(v) == 0) & 1; });
-          mend(top, bottom, dy, i, differ & flags(close), bytes);
-        }
+      Bytes bytes = lowered(value);
+      const Bytes same = corners_agree(top, bottom, i);
+      const Shorts even = fractions(value.part[0], value.part[2]) | ((Shorts)same & 255);
+      const Shorts odd = fractions(value.part[1], value.part[3]) | ((Shorts)same & ~255);
+      if (any_zero(even, odd)) mend(top, bottom, dy, i, doubtful(value) & ~flags(same), bytes);
       store_bytes(bytes, to + i, count - i);
     }
   }
 
  private:
   static constexpr int kBytes = sizeof(Bytes), kFloats = kBytes / 4;
+  // Of a raised value all 0 within 4 / 32,768 of a whole number. All roundings together come to
+  // half of that: of a row 1/4 by its way, 1/4 by the product, 1/2 by the sum, and as much between
+  // two.
+  static constexpr int16_t kFraction = 0x7ff8;
 
   static Floats floats(const float* from) {
     Floats values;
@@ -140,17 +151,21 @@ class Stretch {
     return values;
   }
   static void put(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
-  // 0 within 8 of a whole number, in 65,536ths. All roundings together are less than 5: 1.5 of a
-  // row (its way, product and sum), 2 of a value between two (difference, way, product and sum),
-  // and less than 1 of what is cut off.
-  static Ints away_from_whole(Ints value) { return (value + 8) & 0xfff0; }
 
-  // Which pixels have neighbours that differ: float32 keeps the number that all four are.
-  static uint64_t corners_differ(const StretchedRow& top, const StretchedRow& bottom, int i) {
+  // Those bits of two parts.
+  static Shorts fractions(Ints a, Ints b) { return (Shorts)((a & 0xffff) | (b << 16)) & kFraction; }
+  // Of which pixels the whole number below is in doubt.
+  static uint64_t doubtful(const Quarters<Ints>& value) {
+    Quarters<Ints> zero;
+    for (int q = 0; q < 4; ++q) zero.part[q] = ((value.part[q] & kFraction) == 0) & 255 << 15;
+    return flags(lowered(zero));
+  }
+
+  // 255 where all four neighbours are one number, which float32 keeps.
+  static Bytes corners_agree(const StretchedRow& top, const StretchedRow& bottom, int i) {
     const Bytes corner = load_bytes(top.left + i, kBytes);
-    return flags((corner ^ load_bytes(top.right + i, kBytes)) |
-                 (corner ^ load_bytes(bottom.left + i, kBytes)) |
-                 (corner ^ load_bytes(bottom.right + i, kBytes)));
+    return (Bytes)(corner == load_bytes(bottom.left + i, kBytes)) &
+           load_bytes(top.even + i, kBytes) & load_bytes(bottom.even + i, kBytes);
   }
   PYAUG_LANE void mend(const StretchedRow& top, const StretchedRow& bottom, double dy, int first,
                        uint64_t doubtful, Bytes& bytes) const {
