@@ -11,13 +11,13 @@
 #include <immintrin.h>
 #endif
 
-#include "look_up.h"
+#include "blocks.h"
 
 namespace pyaug::inline PYAUG_ISA {
 
 static_assert(std::endian::native == std::endian::little);  // for parts of lanes
 
-#if defined(__AVX512BW__)
+#if defined(__AVX512VBMI__)
 #define PYAUG_WIDE(name) _mm512_##name
 using Wide = __m512i;
 #elif defined(__AVX2__)
@@ -154,7 +154,7 @@ inline Floats product_sum(Floats a, Floats b, Floats c) {
 
 // A bit for each byte: whether it is not 0.
 inline uint64_t flags(Bytes bytes) {
-#if defined(__AVX512BW__)
+#if defined(__AVX512VBMI__)
   return _mm512_test_epi8_mask((Wide)bytes, (Wide)bytes);
 #elif defined(PYAUG_WIDE)
   const auto zeros = PYAUG_WIDE(movemask_epi8)((Wide)(bytes == 0));
@@ -166,9 +166,16 @@ inline uint64_t flags(Bytes bytes) {
 #endif
 }
 
+#ifdef __AVX512VBMI__
+// The first n of 64 lanes; none for n <= 0.
+inline __mmask64 first(int64_t n) {
+  return n >= 64 ? ~__mmask64{0} : n > 0 ? (__mmask64{1} << n) - 1 : 0;
+}
+#endif
+
 // Whether one of them is 0.
 inline bool any_zero(Shorts a, Shorts b) {
-#ifdef __AVX512BW__
+#ifdef __AVX512VBMI__
   const auto zeros = [](Shorts v) { return _mm512_testn_epi16_mask((Wide)v, (Wide)v); };
   return (zeros(a) | zeros(b)) != 0;
 #else
@@ -176,7 +183,7 @@ inline bool any_zero(Shorts a, Shorts b) {
 #endif
 }
 
-// The first n > 0 bytes from there; at most a register of them, and then zeros.
+// The first n bytes from there; at most a register of them, and then zeros.
 inline Bytes load_bytes(const uint8_t* from, int64_t n) {
 #ifdef __AVX512VBMI__
   return (Bytes)_mm512_maskz_loadu_epi8(first(n), from);
@@ -189,7 +196,7 @@ inline Bytes load_bytes(const uint8_t* from, int64_t n) {
   return bytes;
 #endif
 }
-// The first n > 0 of them, or all.
+// The first n of them, or all.
 inline void store_bytes(Bytes bytes, uint8_t* to, int64_t n) {
 #ifdef __AVX512VBMI__
   _mm512_mask_storeu_epi8(to, first(n), (Wide)bytes);

@@ -1,22 +1,9 @@
 // Tables of bytes: the loops that no compiler vectorises by itself.
 #pragma once
 
-#include <cstdint>
-
-#include "blocks.h"
-
-#ifdef __AVX2__
-#include <immintrin.h>
-#endif
+#include "lanes.h"
 
 namespace pyaug::inline PYAUG_ISA {
-
-#ifdef __AVX512VBMI__
-// The first n of 64 lanes; none for n <= 0.
-inline __mmask64 first(int64_t n) {
-  return n >= 64 ? ~__mmask64{0} : n > 0 ? (__mmask64{1} << n) - 1 : 0;
-}
-#endif
 
 // out[i] = table[in[i]]; table [256].
 inline void look_up(const uint8_t* table, const uint8_t* in, int64_t n, uint8_t* out) {
